@@ -1,0 +1,1 @@
+"""Drives: sectors that can be read and written. Imports nothing of the emulator."""

@@ -1,0 +1,1 @@
+"""What shows the screen and takes the keys."""
