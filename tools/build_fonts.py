@@ -89,22 +89,22 @@ def _glyphs(path: Path) -> Iterator[tuple[int, int, bytes]]:
 
 
 def draw_sheet(fonts: list[bytes], target: Path, zoom: int = 4) -> None:
-    """Write a PNG with all fonts below each other, 16 glyphs in a row, a one-dot grid between the cells."""
+    """Write a PNG with all fonts side by side, 16 glyphs in a row, a one-dot grid between the cells."""
     from PIL import Image
 
     gap, paper, ink, grid = 1, 0x20, 0xFF, 0x60
     colours = [paper] * 255 + [ink]
     heights = [len(font) // GLYPHS for font in fonts]
-    size = (16 * (WIDTH + gap) + gap, sum(16 * (height + gap) + gap for height in heights))
+    sheet_width = 16 * (WIDTH + gap) + gap
+    size = (len(fonts) * sheet_width, 16 * (max(heights) + gap) + gap)
     sheet = Image.new("L", size, grid)
-    top = gap
-    for font, height in zip(fonts, heights, strict=True):
+    for index, (font, height) in enumerate(zip(fonts, heights, strict=True)):
         for code in range(GLYPHS):
             dots = font[code * height : (code + 1) * height]
             glyph = Image.frombytes("1", (WIDTH, height), dots).convert("L").point(colours)
             row, column = divmod(code, 16)
-            sheet.paste(glyph, (gap + column * (WIDTH + gap), top + row * (height + gap)))
-        top += 16 * (height + gap) + gap
+            corner = (index * sheet_width + gap + column * (WIDTH + gap), gap + row * (height + gap))
+            sheet.paste(glyph, corner)
     sheet.resize((size[0] * zoom, size[1] * zoom), Image.Resampling.NEAREST).save(target)
 
 
