@@ -225,7 +225,9 @@ class I8259:
         else:
             self._wires &= ~bit
             self._armed |= bit
-        self._update()
+        # A rise cannot lower INT and a fall cannot raise it.
+        if level != self.int_out:
+            self._update()
 
     def _make_lowest(self, level: int) -> None:
         self._top = level + 1 & 7
@@ -278,7 +280,8 @@ class I8259:
         return level
 
     def _update(self) -> None:
-        self._set_int(self._winner() != NO_LEVEL)
+        requests = self._wires & self._armed & self._enabled
+        self._set_int(requests != 0 and (not self.isr or self._winner() != NO_LEVEL))
 
     def _set_int(self, level: bool) -> None:
         if level != self.int_out:
