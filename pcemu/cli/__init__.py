@@ -1,0 +1,56 @@
+"""The command line. Commands are imported when they are called: `pcemu run` shall not wait for the others."""
+
+from __future__ import annotations
+
+import importlib
+import sys
+
+import click
+
+from pcemu import __version__
+from pcemu.errors import PcemuError
+
+# command: (module, one line for the overview)
+COMMANDS = {
+    "run": ("pcemu.cli.run", "Run a PC with the given hard disks, or with the demo disk."),
+}
+
+
+class LazyGroup(click.Group):
+    """A group that imports a command's module when the command is wanted."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return sorted(COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        if cmd_name not in COMMANDS:
+            return None
+        command = getattr(importlib.import_module(COMMANDS[cmd_name][0]), cmd_name)
+        assert isinstance(command, click.Command)
+        return command
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        with formatter.section("Commands"):
+            formatter.write_dl([(name, COMMANDS[name][1]) for name in self.list_commands(ctx)])
+
+
+@click.command(
+    cls=LazyGroup,
+    context_settings={"help_option_names": ["-h", "--help"]},
+    epilog="Exit codes: 0 done, 2 wrong usage, 3 no such image, 4 not a usable image, 5 image busy or not "
+    "accessible, 6 the guest cannot go on, 7 the timeout was reached, 130 interrupted.",
+)
+@click.version_option(__version__, prog_name="pcemu")
+def cli() -> None:
+    """An IBM-AT-class PC whose hard disk can be undone."""
+
+
+def main() -> None:
+    """The console script: errors that pcemu raises on purpose become one line and an exit code."""
+    try:
+        cli(prog_name="pcemu")
+    except PcemuError as error:
+        click.secho(f"pcemu: {error}", fg="red", err=True)
+        sys.exit(error.exit_code)
+    except KeyboardInterrupt:
+        sys.exit(130)

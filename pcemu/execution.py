@@ -1,0 +1,112 @@
+"""How processor, clock and interrupt controller take turns.
+
+The processor runs a slice up to the next event; what a device does in the middle of a slice (an interrupt
+request, an event sooner than the others) shortens it. HLT moves time to the next event at once. So virtual
+time is a function of what the guest executes and of its input, and of nothing else.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from pcemu.clock import Clock
+from pcemu.cpu import Cpu, Stop
+from pcemu.devices.pic import I8259
+from pcemu.errors import GuestError
+
+# One slice is never longer than this: the host wants to look at its keyboard, too.
+MAX_SLICE_TICKS = 1_000_000
+# A request waits while the guest has interrupts off: one basic block at a time, so that the moment when it
+# lets them in is not missed.
+WAITING_TICKS = 1
+# A guest that fell into empty memory executes ADD [BX+SI],AL (00 00) for ever.
+_EMPTY = bytes(64)
+_EMPTY_SLICES = 8
+
+
+class Execution:
+    """Runs the guest; ``tick`` is the virtual time of one byte of code in ns."""
+
+    def __init__(self, cpu: Cpu, clock: Clock, pic: I8259, ram: memoryview, tick: int) -> None:
+        self._cpu = cpu
+        self._clock = clock
+        self._pic = pic
+        self._ram = ram
+        self._tick = tick
+        self._empty_slices = 0
+        self._start = 0
+        self.on_reset: Callable[[], None] = lambda: None
+        self._reset_wanted = False
+        self.halted_ns = 0
+        clock.elapsed = self._elapsed
+        clock.on_earlier = self._on_earlier
+        pic.int_changed = self._on_request
+
+    def _elapsed(self) -> int:
+        return self._cpu.ticks_used * self._tick if self._cpu.running else 0
+
+    def _on_earlier(self, when: int) -> None:
+        if self._cpu.running:
+            self._cpu.limit_slice((when - self._start) // self._tick)
+
+    def _on_request(self, level: bool) -> None:
+        if level and self._cpu.running:
+            self._cpu.end_slice()
+
+    def request_reset(self) -> None:
+        """The RESET pin: acts when the instruction that pulled it has ended."""
+        self._reset_wanted = True
+        if self._cpu.running:
+            self._cpu.end_slice()
+
+    def run_until(self, when: int) -> None:
+        """Run the guest until the instant ``when`` (ns)."""
+        clock = self._clock
+        while clock.now < when:
+            self._step(when)
+        clock.run_due()
+
+    def _step(self, until: int) -> None:
+        """One turn: what is due, an interrupt, a slice or a wait."""
+        cpu, clock, pic = self._cpu, self._clock, self._pic
+        clock.run_due()
+        longest = MAX_SLICE_TICKS
+        if pic.int_out:
+            if cpu.interruptible:
+                cpu.interrupt(pic.acknowledge())
+                if pic.int_out:
+                    longest = WAITING_TICKS
+            else:
+                longest = WAITING_TICKS
+        if self._reset_wanted:
+            self._reset_wanted = False
+            self.on_reset()
+        elif cpu.halted:
+            self._wait(min(clock.deadline, until))
+            return
+        self._start = now = clock.now
+        ticks = (min(clock.deadline, until) - now) // self._tick
+        stop = cpu.run(ticks if ticks < longest else longest)
+        clock.advance_to(now + cpu.ticks_used * self._tick)
+        if stop is Stop.HALT:
+            self._empty_slices = 0
+        elif ticks >= longest == MAX_SLICE_TICKS:
+            self._check_empty()
+
+    def _wait(self, when: int) -> None:
+        """HLT: let time pass until something may happen."""
+        if not self._cpu.interrupts_enabled and not self._reset_wanted:
+            raise GuestError(
+                f"the guest halted with interrupts off, so nothing can wake it, at {self._cpu.location}"
+            )
+        self.halted_ns += max(0, when - self._clock.now)
+        self._clock.advance_to(when)
+
+    def _check_empty(self) -> None:
+        at = self._cpu.linear_ip
+        if self._ram[at : at + len(_EMPTY)] != _EMPTY:
+            self._empty_slices = 0
+            return
+        self._empty_slices += 1
+        if self._empty_slices >= _EMPTY_SLICES:
+            raise GuestError(f"the guest executes empty memory, not a program, at {self._cpu.location}")
