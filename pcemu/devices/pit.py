@@ -248,10 +248,12 @@ class Counter:
 
     def _count_once(self, pulses: int) -> None:
         left = self._ce
-        self._ce = (left - pulses) % self._modulus if pulses >= left or self._expired else left - pulses
-        if not self._expired and pulses >= left:
-            self._expired = True
-            self.out = self._mode < SOFTWARE_STROBE or pulses > left
+        self._ce = left - pulses
+        if pulses >= left:
+            self._ce %= self._modulus
+            if not self._expired:
+                self._expired = True
+                self.out = self._mode < SOFTWARE_STROBE or pulses > left
 
     def _count_cycles(self, pulses: int) -> None:
         if pulses < self._ce:

@@ -469,6 +469,18 @@ def test_a_slave_of_another_identity_does_not_answer() -> None:
     assert in_service(slave) == 0
 
 
+def test_a_slave_that_got_no_icw3_has_identity_7() -> None:
+    for level, expected in ((7, MASTER_BASE + 1), (2, 0xFF)):
+        master, _ = pair()
+        slave = single()
+        master.connect_slave(level, slave)
+        master.write(COMMAND, ICW1_CASCADE)
+        for value in (0x20, 1 << level, ICW4_8086):
+            master.write(DATA, value)
+        slave.lines[1].set(True)
+        assert master.acknowledge() == expected
+
+
 def test_normal_nesting_shuts_out_the_slave_in_service_and_special_nesting_does_not() -> None:
     for icw4, expected in ((ICW4_8086, False), (ICW4_SFNM, True)):
         master, slave = pair(master_icw4=icw4)

@@ -102,6 +102,15 @@ def test_mode_0_first_byte_stops_the_count_and_lowers_out(rig: Rig) -> None:
     assert rig.values(2, 3) == [9, 8, 7]
 
 
+def test_mode_0_first_byte_also_stops_a_count_that_is_about_to_be_loaded(rig: Rig) -> None:
+    rig.program(2, 0, 5)
+    rig.pit.write(2, 9)
+    rig.step(3)
+    assert rig.status(2) & 0x40
+    rig.pit.write(2, 0)
+    assert rig.values(2, 2) == [9, 8]
+
+
 def test_mode_0_gate_low_holds_the_count_but_not_the_load(rig: Rig) -> None:
     rig.pit.set_gate(2, False)
     rig.program(2, 0, 3)
@@ -141,6 +150,15 @@ def test_mode_1_without_a_trigger_never_starts(rig: Rig) -> None:
     rig.program(0, 1, 3)
     assert rig.outs(0, 6) == "‾‾‾‾‾‾"
     assert rig.clock.deadline == FOREVER
+
+
+@pytest.mark.parametrize("mode", [1, 2, 3, 5])
+def test_a_trigger_before_the_first_count_does_nothing(rig: Rig, mode: int) -> None:
+    rig.program(2, mode)
+    rig.pit.set_gate(2, False)
+    rig.pit.set_gate(2, True)
+    assert rig.outs(2, 3) == "‾‾‾"
+    assert rig.status(2) & 0x40
 
 
 # Mode 2
@@ -202,6 +220,14 @@ def test_mode_3_new_count_waits_for_the_end_of_the_half_cycle(rig: Rig) -> None:
     assert rig.outs(2, 8) == "‾‾__‾‾__"
 
 
+def test_mode_3_new_count_in_the_high_half_moves_the_next_tick(rig: Rig) -> None:
+    rig.program(0, 3, 8)
+    rig.step(2)
+    rig.count(0, 4)
+    rig.step(20)
+    assert rig.rises() == [0, 7, 11, 15, 19], "4 pulses of the old count, then 2 of the new"
+
+
 def test_mode_3_gate_low_raises_out_and_its_return_starts_a_high_half(rig: Rig) -> None:
     rig.program(2, 3, 6)
     rig.step(5)
@@ -219,6 +245,17 @@ def test_mode_3_gate_low_raises_out_and_its_return_starts_a_high_half(rig: Rig) 
 def test_mode_4_strobes_once_n_plus_1_after_the_count(rig: Rig) -> None:
     rig.program(2, 4, 3)
     assert rig.trace(2, 6) == [(3, True), (2, True), (1, True), (0, False), (0xFFFF, True), (0xFFFE, True)]
+
+
+def test_mode_4_does_not_strobe_again_when_the_count_comes_round(rig: Rig) -> None:
+    rig.program(2, 4, 3)
+    rig.step(4)
+    assert not rig.pit.output(2)
+    rig.step()
+    assert rig.value(2) == 0xFFFF
+    rig.step(0xFFFF)
+    assert rig.value(2) == 0
+    assert rig.pit.output(2)
 
 
 def test_mode_4_gate_holds_the_count(rig: Rig) -> None:
@@ -416,6 +453,15 @@ def test_mode_0_lowers_the_line_when_it_is_programmed_again(rig: Rig) -> None:
     assert rig.line.level
     rig.count(0, 5)
     assert not rig.line.level
+
+
+def test_a_control_word_in_the_low_half_of_a_square_wave_gives_an_edge(rig: Rig) -> None:
+    rig.program(0, 3, 10)
+    rig.step(8)
+    assert not rig.pit.output(0)
+    rig.line.edges.clear()
+    rig.program(0, 2)
+    assert rig.rises() == [8]
 
 
 def test_a_periodic_counter_costs_one_event_a_period() -> None:
