@@ -1,0 +1,29 @@
+"""Registers and bits of an ATA drive, by their names in ATA/ATAPI-6 (T13/1410D)."""
+
+from __future__ import annotations
+
+# Command block registers; reads of 1 and 7 give ERROR and STATUS, writes FEATURES and COMMAND.
+DATA, ERROR, COUNT, LBA_LOW, LBA_MID, LBA_HIGH, DEVICE, STATUS = range(8)
+FEATURES, COMMAND = ERROR, STATUS
+
+STATUS_BSY = 0x80
+STATUS_DRDY = 0x40
+STATUS_DF = 0x20
+STATUS_DSC = 0x10
+STATUS_DRQ = 0x08
+STATUS_ERR = 0x01
+STATUS_READY = STATUS_DRDY | STATUS_DSC
+STATUS_OCCUPIED = STATUS_BSY | STATUS_DRQ
+
+ERROR_UNC = 0x40
+ERROR_IDNF = 0x10
+ERROR_ABRT = 0x04
+DIAGNOSTIC_PASSED = 0x01
+
+DEVICE_LBA = 0x40
+DEVICE_HEAD = 0x0F
+
+# What CHECK POWER MODE puts into the count register.
+POWER_STANDBY = 0x00
+POWER_IDLE = 0x80
+POWER_ACTIVE = 0xFF
