@@ -494,8 +494,8 @@ ata_set_multiple:
 ; Ask the drive that the record's base, control and device name for its identity.
 ; In:  ES:DI = 512 bytes for the answer
 ; Out: ZF set when it is a disk that we can use. EAX, CX and DX are lost.
-; An absent drive is found out by three port accesses, without waiting: either nothing answers at the
-; channel (all ones), or drive 0 answers for drive 1, with a status of 0.
+; An absent drive is found out by a few port accesses, without waiting: either nothing answers at the channel
+; and the bus floats (ones; DD7 may be pulled down), or drive 0 answers for drive 1, with a status of 0.
 ata_identify:
         mov     dx, [si + DRIVE.control]
         mov     al, ATA_CONTROL_FIXED | ATA_CONTROL_NIEN
@@ -503,7 +503,9 @@ ata_identify:
         mov     dx, [si + DRIVE.base]
         add     dx, ATA_STATUS
         in      al, dx
-        cmp     al, 0FFh
+        mov     ah, al
+        or      ah, 80h
+        cmp     ah, 0FFh
         je      .absent
         test    al, ATA_STATUS_BSY | ATA_STATUS_DRQ
         jz      .select
