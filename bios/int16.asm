@@ -160,7 +160,8 @@ key_flags_enhanced:
         mov     [bp + FRAME_AH], ah
         jmp     key_flags
 
-; AH=03h: AL=05h BH = delay (0–3), BL = rate (0–1Fh) of key repetition.
+; AH=03h: AL=05h BH = delay (0–3), BL = rate (0–1Fh) of key repetition. Ignored inside interrupt handlers,
+; where the keyboard's acknowledgement could not arrive.
 TYPEMATIC_SET           equ 05h
 
 key_typematic:
@@ -170,7 +171,8 @@ key_typematic:
         ja      .done
         cmp     bl, 1Fh
         ja      .done
-        cli
+        call    irqs_idle
+        jnz     .done
         mov     al, KBD_SET_TYPEMATIC
         call    kbd_send
         mov     al, bh
@@ -245,12 +247,15 @@ rest_if_polled:
         mov     [es:EBDA_POLL_COUNTER], ax
         ret
 
-; ZF = the caller runs with interrupts on, none is in service and the timer is not masked: HLT will end.
+; ZF = the caller runs with interrupts on, and HLT will end.
 can_rest:
         mov     al, [bp + FRAME_FLAGS + 1]
         not     al
         test    al, FLAG_IF >> 8
-        jnz     .done
+        jnz     irqs_idle.done
+
+; ZF = no interrupt is in service and the timer is not masked. AL is lost.
+irqs_idle:
         mov     al, PIC_READ_ISR
         out     PIC1_COMMAND, al
         in      al, PIC1_COMMAND

@@ -23,8 +23,6 @@ keyboard_init:
         mov     al, KBD_ENABLE
         jmp     kbd_send
 
-KBC_PATIENCE            equ 4000h       ; status reads before the controller is given up
-
 ; Write AL to the controller's command or data port.
 kbc_command:
         call    kbc_wait_writable
@@ -35,10 +33,12 @@ kbc_data:
         out     KBC_DATA, al
         ret
 
+KBC_READS_MAX           equ 4000h       ; before the controller is given up
+
 kbc_wait_writable:
         push    ax
         push    cx
-        mov     cx, KBC_PATIENCE
+        mov     cx, KBC_READS_MAX
 .next:
         in      al, KBC_STATUS
         test    al, KBC_STATUS_IBF
@@ -47,24 +47,37 @@ kbc_wait_writable:
         pop     ax
         ret
 
-; AL = the next byte from controller or keyboard; CF = none came.
+KBC_WAKES_MAX           equ 16          ; the timer's are 55 ms apart
+
+; AL = the next byte from controller or keyboard; CF = none came. Sleeps, as a byte takes the keyboard 1 ms.
 kbc_receive:
         push    cx
-        mov     cx, KBC_PATIENCE
+        mov     cx, KBC_WAKES_MAX
 .next:
+        cli
         in      al, KBC_STATUS
         test    al, KBC_STATUS_OBF
-        loopz   .next
+        jnz     .there
+        sti
+        hlt
+        loop    .next
         pop     cx
         stc
-        jz      .done
+        ret
+.there:
         in      al, KBC_DATA
+        sti
+        pop     cx
         clc
-.done:
         ret
 
-; Send AL to the keyboard and wait for its acknowledgement. Interrupts must be off. AL is lost.
+; Send AL to the keyboard and wait for its acknowledgement, which INT 09h does not get to see. AL is lost.
+; Interrupts must be on and none in service.
 kbd_send:
+        push    ds
+        load_seg ds, IVT_SEG
+        push    dword [09h * 4]
+        vector  09h, irq_master         ; leaves the byte in the controller
         call    kbc_data
 .next:
         call    kbc_receive
@@ -72,6 +85,8 @@ kbd_send:
         cmp     al, KBD_ACK             ; a key typed right now is lost
         jne     .next
 .done:
+        pop     dword [09h * 4]
+        pop     ds
         ret
 
 ; ---------------------------------------------------------------------------------------------------------

@@ -65,13 +65,13 @@ power_on:
         call    init_chips
         call    init_data_areas
         call    init_vectors
+        call    enable_irqs
         call    init_memory_size
         call    init_equipment
         call    keyboard_init
         call    a20_off                 ; as programs for the 8086 expect it
         call    video_init
         call    init_clock
-        sti
         call    disk_init
         call    show_banner
         int     19h
@@ -93,9 +93,8 @@ init_chips:
         mov     al, PIC_ICW4
         out     PIC1_DATA, al
         out     PIC2_DATA, al
-        mov     al, ~PIC1_ENABLED & 0FFh
+        mov     al, 0FFh                ; nothing yet
         out     PIC1_DATA, al
-        mov     al, ~PIC2_ENABLED & 0FFh
         out     PIC2_DATA, al
 
         mov     al, PIT_CH0_MODE3       ; 65 536 counts: 18.2 Hz
@@ -120,6 +119,14 @@ init_chips:
         call    cmos_write
         mov     al, CMOS_STATUS_C       ; reading it withdraws a pending IRQ 8
         jmp     cmos_read
+
+enable_irqs:
+        mov     al, ~PIC1_ENABLED & 0FFh
+        out     PIC1_DATA, al
+        mov     al, ~PIC2_ENABLED & 0FFh
+        out     PIC2_DATA, al
+        sti
+        ret
 
 PIC1_ENABLED    equ 00000111b           ; timer, keyboard, cascade
 PIC2_ENABLED    equ 11100001b           ; RTC, FPU, both ATA channels
