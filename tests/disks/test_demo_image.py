@@ -1,4 +1,4 @@
-"""The demo disk: it is what its source builds, and it runs on a BIOS that is not ours."""
+"""The demo disk: it is what its source builds, and it runs on QEMU's BIOS as on ours."""
 
 from __future__ import annotations
 
@@ -15,6 +15,7 @@ import pytest
 
 from tests.conftest import require
 from tools import build_disk
+from tools.build_rom import ROM
 
 SECTOR = 512
 STATE = 64 * SECTOR
@@ -71,14 +72,16 @@ class Guest:
 
 
 @contextmanager
-def boot(drive: str, folder: Path) -> Iterator[Guest]:
-    """Run QEMU with its own BIOS on a drive (a file, or a name of QEMU's)."""
+def boot(drive: str, folder: Path, rom: Path | None = None) -> Iterator[Guest]:
+    """Run QEMU on a drive (a file, or a name of QEMU's), with its own BIOS when no ``rom`` is given."""
     require(shutil.which("qemu-system-i386") is not None, "qemu-system-i386")
     path = folder / "monitor"
     path.unlink(missing_ok=True)
     command = ["qemu-system-i386", "-M", "isapc", "-cpu", "486", "-m", "8", "-nodefaults", "-display", "none"]
     command += ["-device", "isa-vga", "-boot", "c", "-monitor", f"unix:{path},server,nowait"]
     command += ["-drive", f"file={drive},format=raw,if=ide,rerror=report,werror=report"]
+    if rom is not None:
+        command += ["-bios", str(rom)]
     process = subprocess.Popen(command)
     try:
         with socket.socket(socket.AF_UNIX) as monitor:
@@ -122,9 +125,10 @@ def test_is_a_bootable_disk_of_whole_sectors() -> None:
     assert image[510:512] == b"\x55\xaa"
 
 
-def test_counts_boots_and_keeps_notes(disk: Path, tmp_path: Path) -> None:
+@pytest.mark.parametrize("rom", [None, ROM], ids=["QEMU's BIOS", "our BIOS"])
+def test_counts_boots_and_keeps_notes(rom: Path | None, disk: Path, tmp_path: Path) -> None:
     before = notes(disk)
-    with boot(str(disk), tmp_path) as guest:
+    with boot(str(disk), tmp_path, rom) as guest:
         guest.wait(2, "booted for the first time")
         assert "pcemu demo disk" in guest.row(0)
         assert "Ctrl-]" in guest.row(24)
@@ -138,7 +142,7 @@ def test_counts_boots_and_keeps_notes(disk: Path, tmp_path: Path) -> None:
     assert boots(disk) == 1
     assert notes(disk) == [*before, "hi 2"]
 
-    with boot(str(disk), tmp_path) as guest:
+    with boot(str(disk), tmp_path, rom) as guest:
         guest.wait(2, "booted 2 times")
         guest.wait(LIST_ROW + len(before), "hi 2")
         guest.keys("up", "down", "d")
