@@ -15,11 +15,15 @@ int08_handler:
         inc     byte [BDA_MIDNIGHT]
 .same_day:
         cmp     byte [BDA_FLOPPY_TIMEOUT], 0
-        je      .user_tick
+        je      .motors_done
         dec     byte [BDA_FLOPPY_TIMEOUT]
-        jnz     .user_tick
+        jnz     .motors_done
         and     byte [BDA_FLOPPY_MOTOR], 0F0h
-.user_tick:
+.motors_done:
+        cmp     byte [BDA_BELL_TICKS], 0
+        je      .bell_done
+        call    bell_tick
+.bell_done:
         int     1Ch
         cli
         mov     al, PIC_EOI
