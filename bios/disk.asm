@@ -263,6 +263,7 @@ int13_handler:
         jz      int13_floppy
         int_enter
         load_seg ds, EBDA_SEG
+        mov     word [EBDA_POLL_COUNT], 0       ; a program that uses a disk does not idle
         mov     bx, dx
         and     bx, 7Fh
         cmp     bl, MAX_DRIVES

@@ -212,7 +212,8 @@ key_identity:
 ; ---------------------------------------------------------------------------------------------------------
 ; A program that has asked POLLS_TO_REST times in a row, with hardly any work in between, has nothing to do:
 ; let the CPU rest until the next interrupt, the timer's at the latest. The time between two polls is read
-; from PIT channel 0, which counts down by 2 in mode 3.
+; from PIT channel 0, which counts down by 2 in mode 3. A program that prints (DOS polls for Ctrl-C with every
+; character) or uses a disk in between is at work, however quickly it does so.
 POLLS_TO_REST           equ 32
 POLLS_AFTER_REST        equ 24          ; still idle after a rest: 8 more polls, then the next one
 POLL_GAP_MAX            equ 120         ; 50 µs
@@ -225,6 +226,10 @@ rest_if_polled:
         mov     cx, [BDA_TICKS]
         xchg    cx, [es:EBDA_POLL_TICK]
         cmp     cx, [BDA_TICKS]
+        jne     .busy
+        mov     cx, [BDA_CURSOR_POS]
+        xchg    cx, [es:EBDA_POLL_CURSOR]
+        cmp     cx, [BDA_CURSOR_POS]
         jne     .busy
         cmp     bx, POLL_GAP_MAX
         ja      .busy
