@@ -13,7 +13,7 @@ A0–A1      2 (in)     8259A slave
 E9         –          debug console
 170–177    15         ATA, secondary channel (376: control)
 1F0–1F7    14         ATA, primary channel (3F6: control)
-3B0–3DF    –          VGA
+3B4–3DA    –          VGA
 3F8–3FF    4          16550, COM1
 =========  =========  ====================================================
 """
@@ -38,6 +38,7 @@ from pcemu.devices.port61 import SystemControlPortB
 from pcemu.devices.port92 import SystemControlPortA
 from pcemu.devices.rtc import Mc146818
 from pcemu.devices.uart import Uart16550
+from pcemu.devices.vga import PORTS as VGA_PORTS
 from pcemu.devices.vga import Vga
 from pcemu.drives.drive import Drive
 from pcemu.errors import TimeoutReached, UsageError
@@ -147,7 +148,8 @@ class Machine:
         bus.attach("RTC", range(0x70, 0x72), self.rtc.read, self.rtc.write)
 
         self.vga = Vga(clock, self.memory.view(VGA_WINDOW))
-        bus.attach("VGA", range(0x3B0, 0x3E0), self.vga.read, self.vga.write, base=0)
+        for ports in VGA_PORTS:
+            bus.attach("VGA", ports, self.vga.read, self.vga.write, base=0)
 
         self.com1 = Uart16550(clock, irq[4], config.serial)
         bus.attach("COM1", range(0x3F8, 0x400), self.com1.read, self.com1.write)
@@ -181,9 +183,7 @@ class Machine:
 
     def _on_a20(self, level: bool) -> None:
         """Either gate opens address line 20."""
-        # The gates report while they are being built, too: whichever is not there yet is shut.
-        gates = (getattr(self, "i8042", None), getattr(self, "port92", None))
-        self.cpu.mmu.a20 = level or any(gate is not None and gate.a20 for gate in gates)
+        self.cpu.mmu.a20 = self.i8042.a20 or self.port92.a20
 
     def _request_reset(self) -> None:
         self.execution.request_reset()
