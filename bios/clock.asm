@@ -62,6 +62,8 @@ int1a_functions:
 
 ; AH=00h: CX:DX = ticks since midnight, AL = midnights passed since the last call.
 clock_get_ticks:
+        mov     es, [BDA_EBDA_SEG]
+        mov     byte [es:EBDA_POLL_TIMED], 1
         mov     al, [BDA_MIDNIGHT]
         mov     byte [BDA_MIDNIGHT], 0
         mov     [bp + FRAME_AL], al

@@ -213,10 +213,12 @@ key_identity:
 ; A program that has asked POLLS_TO_REST times in a row, with hardly any work in between, has nothing to do:
 ; let the CPU rest until the next interrupt, the timer's at the latest. The time between two polls is read
 ; from PIT channel 0, which counts down by 2 in mode 3. A program that prints (DOS polls for Ctrl-C with every
-; character) or uses a disk in between is at work, however quickly it does so.
+; character) or uses a disk in between is at work, however quickly it does so. One that asks for the time in
+; between waits for either, and may take a little longer for a round.
 POLLS_TO_REST           equ 32
 POLLS_AFTER_REST        equ 24          ; still idle after a rest: 8 more polls, then the next one
 POLL_GAP_MAX            equ 120         ; 50 µs
+POLL_GAP_TIMED_MAX      equ 600         ; 250 µs
 
 rest_if_polled:
         mov     es, [BDA_EBDA_SEG]
@@ -231,7 +233,13 @@ rest_if_polled:
         xchg    cx, [es:EBDA_POLL_CURSOR]
         cmp     cx, [BDA_CURSOR_POS]
         jne     .busy
-        cmp     bx, POLL_GAP_MAX
+        xor     cx, cx
+        xchg    cl, [es:EBDA_POLL_TIMED]
+        jcxz    .gap
+        mov     cx, POLL_GAP_TIMED_MAX - POLL_GAP_MAX
+.gap:
+        add     cx, POLL_GAP_MAX
+        cmp     bx, cx
         ja      .busy
         inc     word [es:EBDA_POLL_COUNT]
         cmp     word [es:EBDA_POLL_COUNT], POLLS_TO_REST

@@ -54,6 +54,11 @@ def test_rests_under_a_program_that_waits_for_a_key() -> None:
     assert polling("nop") > 0.99
 
 
+def test_rests_under_a_program_that_waits_for_a_key_or_a_time() -> None:
+    """An editor that shows the time does more than a hundred instructions each time round."""
+    assert polling(f"mov ah, 0\nint 1Ah\n{COMPUTE}") > 0.9
+
+
 @pytest.mark.parametrize("work", [PRINT, READ_SECTOR, COMPUTE], ids=["prints", "reads", "computes"])
 def test_does_not_hold_up_a_program_that(work: str) -> None:
     """DOS polls with every character that it prints, many programs with every block that they copy."""
