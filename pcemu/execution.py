@@ -1,8 +1,8 @@
 """How processor, clock and interrupt controller take turns.
 
-The processor runs a slice up to the next event; what a device does in the middle of a slice (an interrupt
-request, an event sooner than the others) shortens it. HLT moves time to the next event at once. So virtual
-time is a function of what the guest executes and of its input, and of nothing else.
+The processor runs a slice up to the next event; an event that a device adds in the middle of a slice shortens
+it, and an interrupt request ends it as soon as the guest would take the interrupt. HLT moves time to the next
+event at once. So virtual time is a function of what the guest executes and of its input, and of nothing else.
 """
 
 from __future__ import annotations
@@ -16,9 +16,6 @@ from pcemu.errors import GuestError
 
 # One slice is never longer than this: the host wants to look at its keyboard, too.
 MAX_SLICE_TICKS = 1_000_000
-# A request waits while the guest has interrupts off: one basic block at a time, so that the moment when it
-# lets them in is not missed.
-WAITING_TICKS = 1
 # A guest that fell into empty memory executes ADD [BX+SI],AL (00 00) for ever.
 _EMPTY = bytes(64)
 _EMPTY_SLICES = 8
@@ -40,7 +37,7 @@ class Execution:
         self.halted_ns = 0
         clock.elapsed = self._elapsed
         clock.on_earlier = self._on_earlier
-        pic.int_changed = self._on_request
+        pic.int_changed = cpu.set_request
 
     def _elapsed(self) -> int:
         return self._cpu.ticks_used * self._tick if self._cpu.running else 0
@@ -48,10 +45,6 @@ class Execution:
     def _on_earlier(self, when: int) -> None:
         if self._cpu.running:
             self._cpu.limit_slice((when - self._start) // self._tick)
-
-    def _on_request(self, level: bool) -> None:
-        if level and self._cpu.running:
-            self._cpu.end_slice()
 
     def request_reset(self) -> None:
         """The RESET pin: acts when the instruction that pulled it has ended."""
@@ -70,14 +63,8 @@ class Execution:
         """One turn: what is due, an interrupt, a slice or a wait."""
         cpu, clock, pic = self._cpu, self._clock, self._pic
         clock.run_due()
-        longest = MAX_SLICE_TICKS
-        if pic.int_out:
-            if cpu.interruptible:
-                cpu.interrupt(pic.acknowledge())
-                if pic.int_out:
-                    longest = WAITING_TICKS
-            else:
-                longest = WAITING_TICKS
+        if pic.int_out and cpu.interruptible:
+            cpu.interrupt(pic.acknowledge())
         if self._reset_wanted:
             self._reset_wanted = False
             self.on_reset()
@@ -86,11 +73,13 @@ class Execution:
             return
         self._start = now = clock.now
         ticks = (min(clock.deadline, until) - now) // self._tick
-        stop = cpu.run(ticks if ticks < longest else longest)
-        clock.advance_to(now + cpu.ticks_used * self._tick)
+        try:
+            stop = cpu.run(min(ticks, MAX_SLICE_TICKS))
+        finally:  # what a device raises comes out there; the time it took has passed
+            clock.advance_to(now + cpu.ticks_used * self._tick)
         if stop is Stop.HALT:
             self._empty_slices = 0
-        elif ticks >= longest == MAX_SLICE_TICKS:
+        elif ticks >= MAX_SLICE_TICKS:
             self._check_empty()
 
     def _wait(self, when: int) -> None:

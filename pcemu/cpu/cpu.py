@@ -3,6 +3,7 @@
 Virtual time is counted in *ticks*: a byte of code is one tick (slices.py tells why), a port access
 :data:`PORT_TICKS`, an interrupt :data:`INTERRUPT_TICKS`. A device that wants attention earlier than the
 slice was meant to end lowers its budget (:meth:`Cpu.limit_slice`), and the slice ends with the basic block.
+An interrupt request (:attr:`Cpu.set_request`) ends it before the first block where it can be taken.
 """
 
 from __future__ import annotations
@@ -120,6 +121,7 @@ class Cpu:
         self._halted = state.halted
         self._counter = counter = slice_counter(engine, state)
         self._budget = counter.budget
+        self.set_request = counter.set_request
         self._granted = 0
         self._interrupts = Interrupts(
             state, self._ram, self.mmu.physical, lambda: engine.read_register(x86_const.UC_X86_REG_EFLAGS)
@@ -210,7 +212,7 @@ class Cpu:
     @property
     def interruptible(self) -> bool:
         """True when an interrupt request would be taken now: IF set, and no shadow of STI or MOV SS."""
-        return bool(self._q[EFLAGS] & FLAG_IF) and not self._d[HFLAGS] & HF_INHIBIT_IRQ
+        return self._state.interruptible
 
     # -- running ----------------------------------------------------------------------------------
 
@@ -221,8 +223,10 @@ class Cpu:
         """
         self._granted = self._budget[0] = max(ticks, 1)
         self.running = True
-        status = self._engine.run(self._q[EIP] & 0xFFFFFFFF)
-        self.running = False
+        try:
+            status = self._engine.run(self._q[EIP] & 0xFFFFFFFF)
+        finally:  # a KeyboardInterrupt may come in behind the engine
+            self.running = False
         if self._error is not None:
             error, self._error = self._error, None
             raise error

@@ -65,7 +65,7 @@ _ENV_SIZE = 32768
 _UC_SIZE = 4096
 _SEARCH = 600_000
 _CPU_SIZE = 0x8B00  # of CPUState, which lies in front of the registers
-_CODE = 0x1000  # where the experiments run
+_CODE, _CODE_SIZE = 0x1000, 16  # where the experiments run
 _GENERAL = (
     x86_const.UC_X86_REG_EAX,
     x86_const.UC_X86_REG_ECX,
@@ -94,7 +94,7 @@ class EngineState:
     ``halted[0]``: 1 after HLT. ``invalid_address[0]``: the address of a refused TLB fill.
     ``software_interrupt``, ``error_code``, ``old_exception`` are indexes into d, ``next_eip`` into q.
     ``stop_flags``: the addresses of a byte, a byte and a word; 1, 1 and FFFFh there, written at the start of
-    a block, end the run before that block.
+    a block, end the run before that block. ``flag_addresses``: of EFLAGS and HFLAGS.
     """
 
     def __init__(self, engine: Engine, ram: memoryview) -> None:
@@ -114,6 +114,13 @@ class EngineState:
         self.halted = _view(finder.find_halted(env), 4).cast("I")
         self.invalid_address = _view(finder.find_invalid_address(), 8).cast("Q")
         self.stop_flags = finder.find_stop_flags(env)
+        self.flag_addresses = env + 8 * EFLAGS, env + 4 * HFLAGS
+        finder.tidy()
+
+    @property
+    def interruptible(self) -> bool:
+        """True when an interrupt request would be taken now: IF set, and no shadow of STI or MOV SS."""
+        return bool(self.q[EFLAGS] & FLAG_IF) and not self.d[HFLAGS] & HF_INHIBIT_IRQ
 
 
 def _view(address: int, size: int) -> memoryview:
@@ -235,8 +242,12 @@ class _Finder:
         return self._uc + _only(request, "stop request"), base + _only(exits, "exit request"), base + high[0]
 
     def _load(self, code: bytes) -> None:
-        self._ram[_CODE : _CODE + 16] = code.ljust(16, b"\xf4")
+        self._ram[_CODE : _CODE + _CODE_SIZE] = code.ljust(_CODE_SIZE, b"\xf4")
         self._engine.drop_all_code()
+
+    def tidy(self) -> None:
+        """Leave no trace of the experiments in RAM."""
+        self._ram[_CODE : _CODE + _CODE_SIZE] = bytes(_CODE_SIZE)
 
 
 def _only(found: list[int], what: str) -> int:
