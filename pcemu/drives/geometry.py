@@ -44,14 +44,17 @@ class _Point(NamedTuple):
         return self.lba == (self.cylinder * heads + self.head) * sectors + self.sector - 1
 
 
-def geometry_for(sectors: int, first_sector: bytes | None) -> Geometry:
+def geometry_for(sectors: int, first_sector: bytes | None, fallback: Geometry | None = None) -> Geometry:
     """The geometry of a disk of ``sectors`` sectors whose sector 0 holds ``first_sector`` (None: unknown).
 
-    Heads and sectors come from the partition table when its entries agree on them, else they are what ATA
-    drives use: 16 heads of 63 sectors. Cylinders beyond 16383 and an incomplete last one are left out.
+    Heads and sectors come from the partition table when its entries agree on them, else the geometry is
+    ``fallback``, or what ATA drives use: 16 heads of 63 sectors. Cylinders beyond 16383 and an incomplete
+    last one are left out.
     """
     shape = _shape_from_table(sectors, first_sector) if first_sector is not None else None
-    return default_geometry(sectors) if shape is None else _with_shape(sectors, *shape)
+    if shape is None:
+        return fallback or default_geometry(sectors)
+    return _with_shape(sectors, *shape)
 
 
 def default_geometry(sectors: int) -> Geometry:

@@ -7,16 +7,37 @@ import os
 import random
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from pcemu.drives import raw
+from pcemu.drives import hostfile
+from pcemu.drives.hostfile import HOST, Host, SystemCalls
 from pcemu.drives.raw import RawDrive
 from pcemu.errors import ImageAccessError, ImageError, ImageFormatError, ImageNotFoundError
 
 SECTORS = 300
+
+
+class ShortCalls(SystemCalls):
+    """Transfers of at most 700 and 300 bytes, every second one interrupted by a signal."""
+
+    interrupted = False
+
+    def _interrupt(self) -> None:
+        self.interrupted = not self.interrupted
+        if self.interrupted:
+            raise InterruptedError(errno.EINTR, os.strerror(errno.EINTR))
+
+    def preadv(self, fd: int, buffers: Sequence[Any], offset: int) -> int:
+        self._interrupt()
+        return os.preadv(fd, [memoryview(buffers[0])[:700]], offset)
+
+    def pwritev(self, fd: int, buffers: Sequence[Any], offset: int) -> int:
+        self._interrupt()
+        return os.pwritev(fd, [memoryview(buffers[0])[:300]], offset)
 
 
 @pytest.fixture
@@ -81,8 +102,8 @@ def test_a_read_only_drive_refuses_writes_and_leaves_the_file_alone(image: Path)
 @pytest.mark.parametrize("holes", [True, False])
 def test_discarded_sectors_read_as_zeros(image: Path, holes: bool, monkeypatch: pytest.MonkeyPatch) -> None:
     if not holes:
-        monkeypatch.setattr(raw, "_punch_hole", lambda *args: False)
-        monkeypatch.setattr(raw, "ZEROS", bytes(512 * 8))
+        monkeypatch.setattr(SystemCalls, "punch_hole", raiser(OSError(errno.ENOSYS, "none here")))
+        monkeypatch.setattr(hostfile, "ZEROS", bytes(512 * 8))
     expected = bytearray(image.read_bytes())
     drive = RawDrive(image)
     for lba, count in ((3, 20), (100, 200), (50, 0)):
@@ -98,7 +119,9 @@ def test_discarding_gives_space_back_where_the_file_system_can(tmp_path: Path) -
     path.write_bytes(b"x" * (4 << 20))
     with path.open("r+b") as file:
         os.fsync(file.fileno())
-        if not raw._punch_hole(file.fileno(), 0, 4096):
+        try:
+            HOST.calls.punch_hole(file.fileno(), 0, 4096)
+        except OSError:
             pytest.skip("this file system has no holes")
     full = path.stat().st_blocks
     drive = RawDrive(path)
@@ -108,12 +131,9 @@ def test_discarding_gives_space_back_where_the_file_system_can(tmp_path: Path) -
     assert path.stat().st_size == 4 << 20
 
 
-def test_short_transfers_are_continued(image: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    real_read, real_write = raw._read_at, raw._write_at
-    monkeypatch.setattr(raw, "_read_at", lambda fd, view, offset: real_read(fd, view[:700], offset))
-    monkeypatch.setattr(raw, "_write_at", lambda fd, view, offset: real_write(fd, view[:300], offset))
+def test_short_and_interrupted_transfers_are_continued(image: Path) -> None:
     content = image.read_bytes()
-    drive = RawDrive(image)
+    drive = RawDrive(image, host=Host(ShortCalls()))
     buffer = bytearray(10 * 512)
     drive.read(4, buffer)
     assert buffer == content[4 * 512 : 14 * 512]
@@ -122,13 +142,16 @@ def test_short_transfers_are_continued(image: Path, monkeypatch: pytest.MonkeyPa
     assert image.read_bytes()[20 * 512 : 30 * 512] == content[: 10 * 512]
 
 
-def test_a_transfer_that_gets_nowhere_is_an_error(image: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    drive = RawDrive(image)
+def test_a_transfer_that_gets_nowhere_is_an_error(image: Path) -> None:
+    class Full(SystemCalls):
+        def pwritev(self, fd: int, buffers: Sequence[Any], offset: int) -> int:
+            return 0
+
+    drive = RawDrive(image, host=Host(Full()))
     os.truncate(image, 512)
     with pytest.raises(OSError) as caught:
         drive.read(10, bytearray(512))
     assert caught.value.errno == errno.EIO
-    monkeypatch.setattr(raw, "_write_at", lambda fd, view, offset: 0)
     with pytest.raises(OSError) as caught:
         drive.write(0, bytes(512))
     assert caught.value.errno == errno.ENOSPC
@@ -138,7 +161,7 @@ def test_a_transfer_that_gets_nowhere_is_an_error(image: Path, monkeypatch: pyte
 def test_platforms_without_positioned_transfers_are_served(image: Path) -> None:
     script = (
         "import os, sys\n"
-        "for name in ('preadv', 'pwrite', 'fdatasync'):\n"
+        "for name in ('preadv', 'pwritev', 'fdatasync'):\n"
         "    delattr(os, name) if hasattr(os, name) else None\n"
         "from pcemu.drives.raw import RawDrive\n"
         "drive = RawDrive(sys.argv[1])\n"
@@ -187,20 +210,22 @@ def test_what_is_no_image_is_refused_in_one_sentence(
     assert (path.stat() if path.exists() else None) == before
 
 
-def test_a_file_without_permission_is_refused(image: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    def refuse(*args: object) -> int:
-        raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
+def raiser(error: OSError) -> Callable[..., Any]:
+    def fail(*arguments: object) -> Any:
+        raise error
 
-    monkeypatch.setattr(os, "open", refuse)  # root may open everything
+    return fail
+
+
+def test_a_file_without_permission_is_refused(image: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    refuse = raiser(PermissionError(errno.EACCES, os.strerror(errno.EACCES)))
+    monkeypatch.setattr(SystemCalls, "open", refuse)  # root may open everything
     with pytest.raises(ImageAccessError, match=r"disk\.img: cannot be opened for reading and writing"):
         RawDrive(image)
 
 
 def test_a_file_that_cannot_be_read_is_refused(image: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    def fail(*args: object) -> int:
-        raise OSError(errno.EIO, os.strerror(errno.EIO))
-
-    monkeypatch.setattr(raw, "_read_at", fail)
+    monkeypatch.setattr(SystemCalls, "preadv", raiser(OSError(errno.EIO, os.strerror(errno.EIO))))
     with pytest.raises(ImageAccessError, match=r"disk\.img: cannot be read"):
         RawDrive(image)
     monkeypatch.undo()
@@ -227,7 +252,7 @@ def test_locks_let_readers_share_and_writers_be_alone(image: Path) -> None:
 
 def test_flush_syncs_only_after_writes(image: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     synced: list[int] = []
-    monkeypatch.setattr(raw, "_sync", synced.append)
+    monkeypatch.setattr(SystemCalls, "fdatasync", lambda self, fd: synced.append(fd))
     drive = RawDrive(image)
     drive.flush()
     assert not synced

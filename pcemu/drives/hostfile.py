@@ -1,0 +1,398 @@
+"""The host's file system: the one place of this package that calls it.
+
+Two levels, so that tests can put a recorder or a saboteur between them::
+
+    Host, HostFile     whole transfers, interrupted calls repeated, missing features worked around
+    SystemCalls        the system calls as they are, one method each; tests replace this
+
+Everything above takes a ``host`` argument, HOST unless told otherwise.
+
+**Not implemented**: sparse files on Windows; directories are not synced there.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import os
+import stat
+import sys
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any, TypeVar
+
+from pcemu.drives.locks import lock_file
+from pcemu.errors import ImageAccessError, ImageFormatError, ImageNotFoundError
+
+try:
+    import fcntl
+except ImportError:  # Windows
+    fcntl = None  # type: ignore[assignment]
+
+Buffer = bytes | bytearray | memoryview
+Transfer = Callable[[int, Sequence[Any], int], int]  # descriptor, buffers, offset: bytes moved
+T = TypeVar("T")
+
+ZEROS = bytes(1 << 20)
+COPY_SIZE = 1 << 20
+O_PLAIN = getattr(os, "O_BINARY", 0) | getattr(os, "O_CLOEXEC", 0)
+# From linux/falloc.h.
+FALLOC_FL_KEEP_SIZE = 0x01
+FALLOC_FL_PUNCH_HOLE = 0x02
+NOT_OFFERED = (errno.ENOSYS, errno.EOPNOTSUPP, errno.ENOTSUP, errno.EINVAL, errno.EXDEV, errno.EPERM)
+REPLACED_TRIES = 5
+
+
+def _read_first(fd: int, buffers: Sequence[Any], offset: int) -> int:
+    """As os.preadv, where that is missing; into the first buffer only."""
+    os.lseek(fd, offset, os.SEEK_SET)
+    data = os.read(fd, len(buffers[0]))
+    buffers[0][: len(data)] = data
+    return len(data)
+
+
+def _write_first(fd: int, buffers: Sequence[Any], offset: int) -> int:
+    """As os.pwritev, where that is missing; from the first buffer only."""
+    os.lseek(fd, offset, os.SEEK_SET)
+    return os.write(fd, buffers[0])
+
+
+_preadv: Transfer = getattr(os, "preadv", _read_first)
+_pwritev: Transfer = getattr(os, "pwritev", _write_first)
+
+
+class SystemCalls:
+    """The system calls, with the arguments and errors of :mod:`os`; transfers may be short."""
+
+    def open(self, path: str, flags: int, mode: int = 0o666) -> int:
+        """A descriptor of ``path``."""
+        return os.open(path, flags, mode)
+
+    def close(self, fd: int) -> None:
+        """Let go of ``fd``."""
+        os.close(fd)
+
+    def fstat(self, fd: int) -> os.stat_result:
+        """Kind, size and times of an open file."""
+        return os.fstat(fd)
+
+    def stat(self, path: str) -> os.stat_result:
+        """Kind, size and times of what ``path`` names, links followed."""
+        return os.stat(path)  # noqa: PTH116 - a Path costs more than the call
+
+    # The functions themselves, not methods around them: these two are hot.
+    preadv = staticmethod(_preadv)
+    pwritev = staticmethod(_pwritev)
+
+    def ftruncate(self, fd: int, size: int) -> None:
+        """Make the file ``size`` bytes long; what it grows by reads as zeros."""
+        os.ftruncate(fd, size)
+
+    def fsync(self, fd: int) -> None:
+        """Force data and all metadata to the medium."""
+        full = getattr(fcntl, "F_FULLFSYNC", None)
+        if full is not None:  # macOS: fsync leaves the data in the disk's own cache
+            fcntl.fcntl(fd, full)
+        else:
+            os.fsync(fd)
+
+    def fdatasync(self, fd: int) -> None:
+        """Force data, and the metadata it takes to read them, to the medium."""
+        if hasattr(os, "fdatasync") and sys.platform != "darwin":
+            os.fdatasync(fd)
+        else:
+            self.fsync(fd)
+
+    def fsync_dir(self, path: str) -> None:
+        """Make the names in a directory last."""
+        if os.name == "nt":
+            return
+        fd = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+        try:
+            os.fsync(fd)
+        finally:
+            os.close(fd)
+
+    def rename(self, old: str, new: str) -> None:
+        """Give a file a new name, replacing what had it."""
+        os.replace(old, new)  # noqa: PTH105
+
+    def link(self, old: str, new: str) -> None:
+        """Give a file a second name; FileExistsError when it is taken."""
+        os.link(old, new)
+
+    def unlink(self, path: str) -> None:
+        """Remove a name."""
+        os.unlink(path)  # noqa: PTH108
+
+    def lseek(self, fd: int, offset: int, whence: int) -> int:
+        """Used for SEEK_END, SEEK_DATA and SEEK_HOLE."""
+        return os.lseek(fd, offset, whence)
+
+    def copy_file_range(self, source: int, target: int, count: int, source_offset: int, offset: int) -> int:
+        """Copy inside the kernel; how many bytes were copied."""
+        return os.copy_file_range(source, target, count, source_offset, offset)
+
+    def punch_hole(self, fd: int, offset: int, size: int) -> None:
+        """Give a range back to the file system: it reads as zeros."""
+        fallocate = _fallocate()
+        if fallocate is None:
+            raise OSError(errno.ENOSYS, os.strerror(errno.ENOSYS))
+        if fallocate(fd, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, offset, size):
+            import ctypes
+
+            code = ctypes.get_errno()
+            raise OSError(code, os.strerror(code))
+
+
+class HostFile:
+    """An open file. Transfers are whole: they end after the last byte, or raise OSError.
+
+    ``preadv`` is the bare system call, for the one caller that cannot wait.
+    """
+
+    __slots__ = ("_calls", "_pwritev", "fd", "path", "preadv", "read_only")
+
+    def __init__(self, calls: SystemCalls, fd: int, path: str, *, read_only: bool) -> None:
+        self._calls = calls
+        self.preadv = calls.preadv
+        self._pwritev = calls.pwritev
+        self.fd = fd
+        self.path = path
+        self.read_only = read_only
+
+    def read(self, buffer: bytearray | memoryview, offset: int) -> None:
+        """Fill ``buffer`` from byte ``offset`` on."""
+        view = memoryview(buffer)
+        while view:
+            try:
+                count = self.preadv(self.fd, [view], offset)
+            except InterruptedError:
+                continue
+            if count <= 0:
+                raise OSError(errno.EIO, "the file ends before the data wanted of it", self.path)
+            view = view[count:]
+            offset += count
+
+    def read_bytes(self, offset: int, size: int) -> bytearray:
+        """``size`` bytes from byte ``offset`` on."""
+        data = bytearray(size)
+        self.read(data, offset)
+        return data
+
+    def write(self, data: Buffer, offset: int) -> None:
+        """Write all of ``data`` from byte ``offset`` on."""
+        view = memoryview(data)
+        while view:
+            try:
+                count = self._pwritev(self.fd, [view], offset)
+            except InterruptedError:
+                continue
+            if count <= 0:
+                raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), self.path)
+            view = view[count:]
+            offset += count
+
+    def zero(self, offset: int, size: int) -> None:
+        """Make a range inside the file read as zeros: a hole where the file system can punch one."""
+        if size <= 0 or self._punch(offset, size):
+            return
+        for at in range(offset, offset + size, len(ZEROS)):
+            self.write(memoryview(ZEROS)[: offset + size - at], at)
+
+    def _punch(self, offset: int, size: int) -> bool:
+        try:
+            retried(self._calls.punch_hole, self.fd, offset, size)
+        except OSError as error:
+            if error.errno in NOT_OFFERED:
+                return False
+            raise
+        return True
+
+    def size(self) -> int:
+        """Bytes in the file, or in the block device."""
+        return retried(self._calls.lseek, self.fd, 0, os.SEEK_END)
+
+    def status(self) -> os.stat_result:
+        """Kind, size, times, device and inode."""
+        return retried(self._calls.fstat, self.fd)
+
+    def truncate(self, size: int) -> None:
+        """Make the file ``size`` bytes long; what it grows by reads as zeros and takes no space."""
+        retried(self._calls.ftruncate, self.fd, size)
+
+    def sync(self) -> None:
+        """Return when data and size survive power loss."""
+        retried(self._calls.fdatasync, self.fd)
+
+    def sync_all(self) -> None:
+        """As :meth:`sync`, with times and owner; for files that are about to get their name."""
+        retried(self._calls.fsync, self.fd)
+
+    def copy_from(self, source: HostFile, source_offset: int, offset: int, size: int) -> None:
+        """Copy ``size`` bytes of another file to ``offset``, inside the kernel where it can."""
+        while size:
+            try:
+                count = self._calls.copy_file_range(source.fd, self.fd, size, source_offset, offset)
+            except InterruptedError:
+                continue
+            except (OSError, AttributeError) as error:
+                if isinstance(error, OSError) and error.errno not in NOT_OFFERED:
+                    raise
+                count = 0
+            if count <= 0:
+                self._copy_by_hand(source, source_offset, offset, size)
+                return
+            source_offset += count
+            offset += count
+            size -= count
+
+    def _copy_by_hand(self, source: HostFile, source_offset: int, offset: int, size: int) -> None:
+        buffer = memoryview(bytearray(min(size, COPY_SIZE)))
+        for done in range(0, size, COPY_SIZE):
+            part = buffer[: min(COPY_SIZE, size - done)]
+            source.read(part, source_offset + done)
+            self.write(part, offset + done)
+
+    def data_runs(self, start: int, stop: int) -> Iterator[tuple[int, int]]:
+        """The parts (from, to) of a range that are not holes; all of it where holes cannot be told."""
+        while start < stop:
+            try:
+                start = retried(self._calls.lseek, self.fd, start, os.SEEK_DATA)
+                hole = retried(self._calls.lseek, self.fd, start, os.SEEK_HOLE)
+            except OSError as error:
+                if error.errno == errno.ENXIO:  # nothing but a hole from here on
+                    return
+                hole = stop
+            except AttributeError:  # no SEEK_DATA on this host
+                hole = stop
+            if start < stop:
+                yield start, min(hole, stop)
+            start = hole
+
+    def close(self) -> None:
+        """Let go of the file and its lock; closing twice does nothing."""
+        fd, self.fd = self.fd, -1
+        if fd >= 0:
+            # An interrupted close has closed all the same; repeating it could close another's file.
+            with contextlib.suppress(InterruptedError):
+                self._calls.close(fd)
+
+
+class Host:
+    """Files by name."""
+
+    def __init__(self, calls: SystemCalls | None = None) -> None:
+        self.calls = calls or SystemCalls()
+
+    def open_image(self, path: str, *, read_only: bool, lock: bool = True) -> HostFile:
+        """Open and lock a disk image: shared when ``read_only``, else exclusive.
+
+        Raises ImageNotFoundError, ImageFormatError (a folder, a FIFO …) or ImageAccessError (no
+        permission, in use).
+        """
+        for _ in range(REPLACED_TRIES):
+            file = self._open_image(path, read_only)
+            try:
+                if lock:
+                    lock_file(file.fd, path, shared=read_only)
+                if self._still_named(file):
+                    return file
+            except BaseException:
+                file.close()
+                raise
+            file.close()  # replaced while it was waited for: what is locked is not what the path names
+        raise ImageAccessError(f"{path}: is replaced again and again, expected it to stay; try again later")
+
+    def _open_image(self, path: str, read_only: bool) -> HostFile:
+        # Not blocking: the path may have become a FIFO after the look at its kind.
+        flags = (os.O_RDONLY if read_only else os.O_RDWR) | O_PLAIN | getattr(os, "O_NONBLOCK", 0)
+        try:
+            check_kind(path, self.stat(path).st_mode)
+            file = HostFile(self.calls, retried(self.calls.open, path, flags), path, read_only=read_only)
+        except FileNotFoundError:
+            raise ImageNotFoundError(
+                f"{path}: no such file; give the path of an existing disk image"
+            ) from None
+        except (OSError, ValueError) as error:
+            what = "reading" if read_only else "reading and writing"
+            why = error.strerror if isinstance(error, OSError) else str(error)
+            raise ImageAccessError(
+                f"{path}: cannot be opened for {what}: {why}; check its permissions and its folder's"
+            ) from error
+        try:
+            check_kind(path, file.status().st_mode)
+        except BaseException:
+            file.close()
+            raise
+        return file
+
+    def _still_named(self, file: HostFile) -> bool:
+        if os.name == "nt":  # an open file cannot be replaced there
+            return True
+        try:
+            named = self.stat(file.path)
+        except FileNotFoundError:
+            return False
+        return os.path.samestat(named, file.status())
+
+    def create(self, path: str) -> HostFile:
+        """A new file; FileExistsError when there is one."""
+        flags = os.O_RDWR | os.O_CREAT | os.O_EXCL | O_PLAIN
+        return HostFile(self.calls, retried(self.calls.open, path, flags), path, read_only=False)
+
+    def stat(self, path: str) -> os.stat_result:
+        """What ``path`` names; OSError when nothing."""
+        return retried(self.calls.stat, path)
+
+    def link(self, old: str, new: str) -> None:
+        """Give ``old`` the second name ``new``; FileExistsError when it is taken."""
+        retried(self.calls.link, old, new)
+
+    def rename(self, old: str, new: str) -> None:
+        """Rename, replacing what had the name."""
+        retried(self.calls.rename, old, new)
+
+    def unlink(self, path: str) -> None:
+        """Remove a name."""
+        retried(self.calls.unlink, path)
+
+    def sync_dir_of(self, path: str) -> None:
+        """Make the name ``path`` last."""
+        retried(self.calls.fsync_dir, os.path.dirname(path) or ".")  # noqa: PTH120
+
+
+def retried(call: Callable[..., T], *arguments: Any) -> T:
+    """The result of ``call``, repeated as long as signals interrupt it."""
+    while True:
+        try:
+            return call(*arguments)
+        except InterruptedError:
+            continue
+
+
+def check_kind(path: str, mode: int) -> None:
+    """Refuse what can be no disk image: a folder, a FIFO, a socket, a character device."""
+    if stat.S_ISDIR(mode):
+        raise ImageFormatError(f"{path}: is a directory, expected a disk image; name a file inside it")
+    if not (stat.S_ISREG(mode) or stat.S_ISBLK(mode)):
+        raise ImageFormatError(f"{path}: is neither a file nor a block device, expected a disk image file")
+
+
+_fallocate_found: list[Any] = []
+
+
+def _fallocate() -> Any:
+    """The C library's fallocate, None where it has none; looked up once."""
+    if not _fallocate_found:
+        import ctypes  # only here: it costs start-up time, and few sessions discard
+
+        try:
+            function = ctypes.CDLL(None, use_errno=True).fallocate
+            function.argtypes = [ctypes.c_int, ctypes.c_int, ctypes.c_int64, ctypes.c_int64]
+        except (AttributeError, OSError, TypeError):
+            function = None
+        _fallocate_found.append(function)
+    return _fallocate_found[0]
+
+
+HOST = Host()

@@ -1,0 +1,115 @@
+"""Opening an image of any format, with all that it is built on."""
+
+from __future__ import annotations
+
+import os
+from typing import TYPE_CHECKING
+
+from pcemu.drives.hostfile import HOST, Host, HostFile
+from pcemu.drives.probe import Format, has_vhd_traces
+from pcemu.drives.raw import FlatDrive, RawDrive
+from pcemu.errors import ImageAccessError, ImageFormatError
+
+if TYPE_CHECKING:
+    from pcemu.drives.chain import Chain
+    from pcemu.drives.sparse import SparseLayer
+
+
+def open_drive(
+    path: str | os.PathLike[str],
+    *,
+    read_only: bool = False,
+    format: Format | None = None,
+    allow_outside: bool = False,
+    host: Host = HOST,
+) -> FlatDrive | Chain:
+    """Open an image as a drive: exclusively, its parents shared and read-only, or all shared.
+
+    ``format`` is told from the content when it is None. ``allow_outside`` lets a differencing image name a
+    parent outside its own folder. The drive's ``warnings`` are for the user. Raises ImageError.
+    """
+    layer = open_layer(os.fspath(path), read_only, format, host)
+    if isinstance(layer, FlatDrive):
+        return layer
+    from pcemu.drives.chain import Chain
+
+    layers = _with_parents(layer, allow_outside, host)
+    try:
+        return Chain(layers)
+    except BaseException:
+        _close_all(layers)
+        raise
+
+
+def open_layer(path: str, read_only: bool, format: Format | None, host: Host) -> FlatDrive | SparseLayer:
+    """Open one image without its parents."""
+    file = host.open_image(path, read_only=read_only)
+    try:
+        return _layer_in(file, format)
+    except OSError as error:
+        file.close()
+        raise ImageAccessError(f"{path}: cannot be read: {error.strerror}; check its disk") from error
+    except BaseException:
+        file.close()
+        raise
+
+
+def _layer_in(file: HostFile, format: Format | None) -> FlatDrive | SparseLayer:
+    if format is Format.RAW or (format is None and not has_vhd_traces(file)):
+        return RawDrive.on(file)
+    from pcemu.drives.vhd import open_vhd  # brings construct, which is slow to import
+    from pcemu.drives.vhd_layout import TYPE_NAMES
+
+    layer = open_vhd(file)
+    found = TYPE_NAMES[layer.footer.type]
+    if format is not None and found != format:
+        layer.close()
+        raise ImageFormatError(f"{file.path}: is a {found} VHD, expected {format}; leave the format out")
+    return layer
+
+
+def _with_parents(head: SparseLayer, allow_outside: bool, host: Host) -> list[FlatDrive | SparseLayer]:
+    """The layers from the ultimate parent up to ``head``; all are closed when one is refused."""
+    from pcemu.drives import parents
+    from pcemu.drives.chain import MAX_OWNERS
+
+    layers: list[FlatDrive | SparseLayer] = [head]
+    seen = {_identity(head)}
+    child = head
+    try:
+        folder = parents.real_folder(os.path.realpath(head.file.path))
+        while child.is_child:
+            if len(layers) >= MAX_OWNERS:
+                raise ImageFormatError(
+                    f"{head.file.path}: has {len(layers)} layers and more, expected at most {MAX_OWNERS}; "
+                    f"merge some"
+                )
+            place = parents.find_parent(child, folder, allow_outside=allow_outside, host=host)
+            kept = parents.fingerprint_kept(child)
+            status = host.stat(place.path)
+            if (status.st_dev, status.st_ino) in seen:
+                raise ImageFormatError(
+                    f"{child.path}: its parent {place.path} is above it in the same chain, expected another "
+                    f"image; {parents.RELINK}"
+                )
+            parent = open_layer(place.path, True, None if kept is None else Format.RAW, host)
+            layers.append(parent)
+            seen.add(_identity(parent))
+            parents.check_parent(child, parent, kept)
+            if isinstance(parent, FlatDrive):
+                break
+            child, folder = parent, place.folder
+    except BaseException:
+        _close_all(layers)
+        raise
+    return layers[::-1]
+
+
+def _identity(layer: FlatDrive | SparseLayer) -> tuple[int, int]:
+    status = layer.file.status()
+    return status.st_dev, status.st_ino
+
+
+def _close_all(layers: list[FlatDrive | SparseLayer]) -> None:
+    for layer in layers:
+        layer.file.close()

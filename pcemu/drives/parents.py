@@ -1,0 +1,273 @@
+"""A differencing image's parent: where it says that the parent is, and whether what is there is the one.
+
+A child has up to eight *locators* and the parent's bare name. They are tried in this order: the path relative
+to the child, the name beside the child, the absolute path. The first that exists is the parent, or it is
+refused: another image would give wrong data.
+
+Whoever made the child chose what is in there, so a path may be a trap. Without ``allow_outside`` only files
+in the child's own folder, or below it, are opened; never a network share, a device, or a FIFO.
+"""
+
+from __future__ import annotations
+
+import os
+import stat
+import time
+from typing import NamedTuple
+from urllib.parse import quote, unquote, urlsplit
+
+from pcemu.drives import vhd_layout as layout
+from pcemu.drives.drive import SECTOR_SIZE
+from pcemu.drives.fingerprint import Fingerprint, fingerprint_of, unpack_fingerprint
+from pcemu.drives.hostfile import HOST, Host
+from pcemu.drives.raw import FlatDrive
+from pcemu.drives.sparse import SparseLayer
+from pcemu.drives.vhd_layout import Locator
+from pcemu.errors import ImageAccessError, ImageFormatError, ImageNotFoundError, UsageError
+
+RELINK = "name it with `pcemu disk relink`"
+SHARE_MARKS = ("\\\\", "//")
+
+
+class Claim(NamedTuple):
+    """One path that a child gives for its parent: the text as stored, and the path that it means here."""
+
+    source: str
+    text: str
+    path: str | None
+
+
+class Place(NamedTuple):
+    """Where a parent was found; ``folder`` has no links in it."""
+
+    path: str
+    folder: str
+
+
+def real_folder(path: str) -> str:
+    """The folder of an image, without links."""
+    return os.path.realpath(os.path.dirname(path))  # noqa: PTH120
+
+
+def claims_of(child: SparseLayer, folder: str) -> list[Claim]:
+    """What a child says of its parent's place, in the order to try."""
+    relative, absolute = [], []
+    for locator in child.header.locators:
+        if locator.code in (layout.LOCATOR_RELATIVE, layout.LOCATOR_ABSOLUTE):
+            text = _text(child, locator, "utf-16-le")
+            if locator.code == layout.LOCATOR_RELATIVE:
+                relative.append(Claim("relative locator", text, _native(text, folder)))
+            else:
+                absolute.append(Claim("absolute locator", text, _native(text, None)))
+        elif locator.code == layout.LOCATOR_MAC:
+            url = _text(child, locator, "utf-8")
+            absolute.append(Claim("file URL", url, _url_path(url)))
+    name = _decode(child.header.parent_name, "utf-16-be")
+    named = []
+    if name:
+        bare = name.replace("\\", "/").rpartition("/")[2]
+        named.append(Claim("parent name", name, os.path.join(folder, bare) if bare else None))  # noqa: PTH118
+    return relative + named + absolute
+
+
+def find_parent(child: SparseLayer, folder: str, *, allow_outside: bool, host: Host = HOST) -> Place:
+    """The file that is to be the parent.
+
+    Raises ImageNotFoundError when nothing is where the child says, and ImageAccessError when something may
+    be but the place is refused.
+    """
+    tried, refused = [], []
+    for claim in claims_of(child, folder):
+        why = _refusal(claim, folder, allow_outside, host)
+        if why is not None:
+            refused.append(f"{claim.source} {claim.text!r} ({why})")
+            continue
+        assert claim.path is not None
+        try:
+            kind = host.stat(claim.path).st_mode
+        except (OSError, ValueError):
+            tried.append(claim.path)
+            continue
+        if stat.S_ISREG(kind) or (stat.S_ISBLK(kind) and allow_outside):
+            return Place(claim.path, _folder_of(claim.path, folder))
+        refused.append(f"{claim.source} {claim.text!r} (no file)")
+    if refused:
+        raise ImageAccessError(
+            f"{child.path}: its parent is given as {'; '.join(refused)}, "
+            f"expected a file in the child's folder; if you trust the image, allow files outside, or {RELINK}"
+        )
+    where = ", ".join(dict.fromkeys(tried)) or "nowhere: it names no file"
+    raise ImageNotFoundError(
+        f"{child.path}: its parent is missing, expected at {where}; move it there, or {RELINK}"
+    )
+
+
+def _refusal(claim: Claim, folder: str, allow_outside: bool, host: Host) -> str | None:
+    """Why a claim is not even looked at; None when it is."""
+    if claim.text.startswith(SHARE_MARKS) and claim.source != "file URL":
+        return "a network share"
+    if claim.path is None:
+        return "no path of this computer"
+    if allow_outside:
+        return None
+    if not _inside(claim.path, folder):
+        return "outside the child's folder"
+    return None
+
+
+def _inside(path: str, folder: str) -> bool:
+    if os.path.dirname(path) == folder and not os.path.islink(path):  # noqa: PTH114, PTH120
+        return True  # the usual case, without asking the host about every folder on the way
+    try:
+        return os.path.commonpath([os.path.realpath(path), folder]) == folder
+    except ValueError:  # another drive of Windows; a NUL in the path
+        return False
+
+
+def _folder_of(path: str, folder: str) -> str:
+    if os.path.dirname(path) == folder and not os.path.islink(path):  # noqa: PTH114, PTH120
+        return folder
+    return real_folder(os.path.realpath(path))
+
+
+def _text(child: SparseLayer, locator: Locator, encoding: str) -> str:
+    return _decode(child.file.read_bytes(locator.data_offset, locator.data_length), encoding)
+
+
+def _decode(data: bytes | bytearray, encoding: str) -> str:
+    """Up to the first NUL; what cannot be decoded is no path, and is shown as far as it goes."""
+    data = bytes(data)
+    wide = encoding.startswith("utf-16")
+    try:
+        if wide:
+            text = data[: len(data) // 2 * 2].decode(encoding, "surrogatepass")
+        else:
+            text = data.decode(encoding, "surrogateescape")
+    except UnicodeDecodeError:
+        return data.decode(encoding, "replace").partition("\0")[0]
+    return text.partition("\0")[0]
+
+
+def _native(text: str, folder: str | None) -> str | None:
+    """The path here that a Windows path means; relative to ``folder``, absolute when that is None."""
+    if not text:
+        return None
+    if os.name == "nt":
+        return os.path.normpath(os.path.join(folder, text) if folder else text)  # noqa: PTH118
+    if len(text) > 1 and text[1] == ":":  # a drive letter
+        return None
+    text = text.replace("\\", "/")
+    if folder is None:
+        return os.path.normpath(text) if text.startswith("/") else None
+    return os.path.normpath(os.path.join(folder, text))  # noqa: PTH118
+
+
+def _url_path(url: str) -> str | None:
+    try:
+        parts = urlsplit(url)
+    except ValueError:
+        return None
+    if parts.scheme != "file" or parts.netloc not in ("", "localhost"):
+        return None
+    return os.path.normpath(unquote(parts.path, errors="surrogateescape")) if parts.path else None
+
+
+def fingerprint_kept(child: SparseLayer) -> Fingerprint | None:
+    """What the raw parent looked like when the child was made; None for a child of a VHD."""
+    for locator in child.header.locators:
+        if locator.code == layout.LOCATOR_FINGERPRINT:
+            kept = unpack_fingerprint(child.file.read_bytes(locator.data_offset, locator.data_length))
+            if kept is None:
+                raise ImageFormatError(
+                    f"{child.path}: the fingerprint of its raw parent is of an unknown kind, "
+                    f"expected version 1; it was made by another version of this program: use that"
+                )
+            return kept
+    return None
+
+
+def check_parent(child: SparseLayer, parent: SparseLayer | FlatDrive, kept: Fingerprint | None) -> None:
+    """Refuse a parent that is not the one; warn in ``child.warnings`` when its file was written since."""
+    if kept is not None:
+        now = fingerprint_of(parent.file)
+        if now != kept:
+            what = f"{now.size} bytes" if now.size != kept.size else f"content {now.digest[:8].hex()}"
+            then = f"{kept.size} bytes" if now.size != kept.size else kept.digest[:8].hex()
+            raise ImageFormatError(
+                f"{child.path}: its parent {parent.path} has {what}, expected {then} "
+                f"as when the child was made; it was changed or is another image: restore it, or {RELINK}"
+            )
+    else:
+        _check_id(child, parent)
+    if parent.sectors > child.sectors:
+        raise ImageFormatError(
+            f"{child.path}: its parent {parent.path} has {parent.sectors} sectors, expected at most "
+            f"{child.sectors} as the child has; it is another image: {RELINK}"
+        )
+    expected = child.header.parent_time
+    found = vhd_time(parent.file.status().st_mtime)
+    if expected not in (0, found):
+        child.warnings.append(
+            f"{child.path}: its parent {parent.path} was last written at {_date(found)}, expected "
+            f"{_date(expected)}; if another program wrote to it, the child is no longer right"
+        )
+
+
+def _check_id(child: SparseLayer, parent: SparseLayer | FlatDrive) -> None:
+    found = getattr(parent, "unique_id", None)
+    expected = child.header.parent_id
+    if found != expected:
+        has = f"the id {found.hex()}" if found is not None else "no id: it is a raw image"
+        raise ImageFormatError(
+            f"{child.path}: its parent {parent.path} has {has}, expected {expected.hex()}; "
+            f"it was replaced: restore it, or {RELINK}"
+        )
+
+
+def vhd_time(seconds: float) -> int:
+    """Seconds since 1970 as the format counts them: whole ones, since 2000."""
+    return max(0, int(seconds) - layout.EPOCH) & 0xFFFFFFFF
+
+
+def _date(seconds: int) -> str:
+    return time.strftime("%Y-%m-%d %H:%M:%S UTC", time.gmtime(seconds + layout.EPOCH))
+
+
+def locators_for(child: str, parent: str) -> list[tuple[bytes, bytes]]:
+    """(code, data) of the locators with which ``child`` is to find ``parent``; UsageError if none can."""
+    child, parent = os.path.realpath(child), os.path.realpath(parent)
+    try:
+        relative = os.path.relpath(parent, os.path.dirname(child))  # noqa: PTH120
+    except ValueError:  # another drive of Windows
+        relative = ""
+    if os.name != "nt":
+        if "\\" in relative:
+            raise UsageError(
+                f"{parent}: a parent's path must not hold a backslash, as Windows splits there; rename it"
+            )
+        relative = relative.replace("/", "\\")
+    if relative and not relative.startswith("..\\"):
+        relative = ".\\" + relative
+    found = [(layout.LOCATOR_RELATIVE, relative.encode("utf-16-le", "surrogatepass"))] if relative else []
+    absolute = parent if os.name == "nt" else parent.replace("/", "\\")
+    found.append((layout.LOCATOR_ABSOLUTE, absolute.encode("utf-16-le", "surrogatepass")))
+    if os.name != "nt":
+        url = "file://localhost" + quote(parent, errors="surrogateescape")
+        found.append((layout.LOCATOR_MAC, url.encode()))
+    return found
+
+
+def parent_name(path: str) -> bytes:
+    """The bare name as the header holds it."""
+    name = os.path.basename(path).encode("utf-16-be", "surrogatepass")  # noqa: PTH119
+    return name[: layout.PARENT_NAME_SIZE - 2].ljust(layout.PARENT_NAME_SIZE, b"\0")
+
+
+def places_for(locators: list[tuple[bytes, bytes]], offset: int) -> tuple[list[Locator], bytes]:
+    """The locators' entries, when their data lies at ``offset``, and that data."""
+    entries, data = [], b""
+    for code, content in locators:
+        space = -(-len(content) // SECTOR_SIZE) * SECTOR_SIZE
+        entries.append(Locator(code, space, len(content), 0, offset + len(data)))
+        data += content.ljust(space, b"\0")
+    return entries, data

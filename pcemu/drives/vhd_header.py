@@ -1,0 +1,235 @@
+"""Reading a VHD's footer, header and BAT: every field is checked before anything uses it.
+
+What is wrong raises ImageFormatError with the file, the field, what was found, what was expected, and how
+to go on. Nothing here writes.
+"""
+
+from __future__ import annotations
+
+import sys
+from array import array
+from typing import NamedTuple, NoReturn
+
+import numpy as np
+
+from pcemu.drives import vhd_layout as layout
+from pcemu.drives.drive import Geometry
+from pcemu.drives.hostfile import HostFile
+from pcemu.drives.vhd_layout import (
+    BAT_ENTRY_SIZE,
+    FOOTER_SIZE,
+    HEADER_SIZE,
+    NO_BLOCK,
+    SECTOR_SIZE,
+    Footer,
+    Header,
+)
+from pcemu.errors import ImageFormatError
+
+MIN_BLOCK_SIZE = 4096
+MAX_BLOCK_SIZE = 256 << 20
+MAX_BAT_ENTRIES = 1 << 23
+MAX_LOCATOR_SIZE = 1 << 16
+DAMAGED = "the file is damaged: restore it from a copy"
+
+
+class VhdFacts(NamedTuple):
+    """What an image's footer and header say, checked."""
+
+    footer: Footer
+    header: Header | None  # None for a fixed image
+    end: int  # where the structures and data end, and the tail footer begins or should
+    tail_lost: bool  # the footer at the end is lost, this one is the copy at the start
+
+
+def refuse(path: str, field: str, found: object, expected: object, advice: str = DAMAGED) -> NoReturn:
+    """Raise ImageFormatError in the words that all checks use."""
+    raise ImageFormatError(f"{path}: {field} is {found}, expected {expected}; {advice}")
+
+
+def footer_candidates(size: int) -> list[tuple[int, int]]:
+    """(offset, length) of the places where a file of ``size`` bytes may have its tail footer."""
+    places = []
+    if size % SECTOR_SIZE == layout.OLD_FOOTER_SIZE:
+        places.append((size - layout.OLD_FOOTER_SIZE, layout.OLD_FOOTER_SIZE))
+    last = size // SECTOR_SIZE * SECTOR_SIZE - FOOTER_SIZE
+    if last >= 0:
+        places.append((last, FOOTER_SIZE))
+    return places
+
+
+def read_facts(file: HostFile) -> VhdFacts:
+    """Read and check the footer and, for a dynamic or differencing image, its header."""
+    path, size = file.path, file.size()
+    for offset, length in footer_candidates(size):
+        data = file.read_bytes(offset, length)
+        if _is_footer(data):
+            footer = layout.unpack_footer(data)
+            _check_footer(path, footer)
+            header = _read_header(file, footer, offset)
+            return VhdFacts(footer, header, offset, False)
+    return _facts_from_copy(file, path, size)
+
+
+def _facts_from_copy(file: HostFile, path: str, size: int) -> VhdFacts:
+    """The tail footer is lost: the copy at the start serves, in images that have one."""
+    data = file.read_bytes(0, min(FOOTER_SIZE, size))
+    if not _is_footer(data):
+        _refuse_footer(file, path, size, data)
+    footer = layout.unpack_footer(data)
+    _check_footer(path, footer)
+    header = _read_header(file, footer, size)
+    if header is None:
+        refuse(path, "the footer at the end", "missing", "one as at the start")
+    bat = read_bat(file, footer, header, size)
+    return VhdFacts(footer, header, end_of_structures(footer, header, bat), True)
+
+
+def _refuse_footer(file: HostFile, path: str, size: int, head: bytes | bytearray) -> NoReturn:
+    for offset, length in [*footer_candidates(size), (0, len(head))]:
+        data = file.read_bytes(offset, length)
+        if data.startswith(layout.FOOTER_COOKIE) and length >= layout.OLD_FOOTER_SIZE:
+            stored = int.from_bytes(data[64:68], "big")
+            actual = layout.checksum_of(data, layout.CHECKSUM_IN_FOOTER)
+            refuse(path, f"the checksum of the footer at byte {offset}", f"{stored:#010x}", f"{actual:#010x}")
+    refuse(path, "its end", "no VHD footer", "the word 'conectix'", "it is no VHD: open it as a raw image")
+
+
+def _is_footer(data: bytes | bytearray) -> bool:
+    return data.startswith(layout.FOOTER_COOKIE) and len(data) >= layout.OLD_FOOTER_SIZE and (
+        layout.checksum_of(data, layout.CHECKSUM_IN_FOOTER) == int.from_bytes(data[64:68], "big")
+    )
+
+
+def _check_footer(path: str, footer: Footer) -> None:
+    if footer.version >> 16 != layout.VERSION >> 16:
+        refuse(path, "the footer's version", f"{footer.version:#010x}", f"{layout.VERSION:#010x}",
+               "it is newer than this program")
+    if footer.type not in layout.TYPE_NAMES:
+        refuse(path, "the disk type", footer.type, "2 (fixed), 3 (dynamic) or 4 (differencing)")
+    size = footer.current_size
+    if size == 0 or size % SECTOR_SIZE:
+        refuse(path, "the disk's size", f"{size} bytes", f"a multiple of {SECTOR_SIZE}, not 0")
+    if size > layout.MAX_SECTORS * SECTOR_SIZE:
+        refuse(path, "the disk's size", f"{size} bytes", f"at most {layout.MAX_SECTORS * SECTOR_SIZE}")
+
+
+def _read_header(file: HostFile, footer: Footer, end: int) -> Header | None:
+    """The dynamic header of an image whose structures end before byte ``end``; None for a fixed one."""
+    path = file.path
+    if footer.type == layout.TYPE_FIXED:
+        if footer.current_size > end:
+            refuse(path, "the disk's size", f"{footer.current_size} bytes", f"at most {end}, as the file has")
+        return None
+    offset = footer.header_offset
+    if offset % SECTOR_SIZE or offset < FOOTER_SIZE or offset + HEADER_SIZE > end:
+        refuse(path, "the dynamic header's place", offset, f"a multiple of {SECTOR_SIZE} before byte {end}")
+    data = file.read_bytes(offset, HEADER_SIZE)
+    header = layout.unpack_header(data)
+    if header.cookie != layout.HEADER_COOKIE:
+        refuse(path, "the dynamic header's cookie", bytes(header.cookie), layout.HEADER_COOKIE)
+    actual = layout.checksum_of(data, layout.CHECKSUM_IN_HEADER)
+    if header.checksum != actual:
+        refuse(path, "the dynamic header's checksum", f"{header.checksum:#010x}", f"{actual:#010x}")
+    _check_header(path, footer, header, end)
+    return header
+
+
+def _check_header(path: str, footer: Footer, header: Header, end: int) -> None:
+    if header.version >> 16 != layout.VERSION >> 16:
+        refuse(path, "the dynamic header's version", f"{header.version:#010x}", f"{layout.VERSION:#010x}",
+               "it is newer than this program")
+    block = header.block_size
+    if block & (block - 1) or not MIN_BLOCK_SIZE <= block <= MAX_BLOCK_SIZE:
+        refuse(path, "the block size", block, f"a power of two from {MIN_BLOCK_SIZE} to {MAX_BLOCK_SIZE}",
+               "this program cannot use such an image: convert it with the program that made it")
+    needed = -(-footer.current_size // block)
+    if not needed <= header.bat_entries <= MAX_BAT_ENTRIES:
+        refuse(path, "the number of BAT entries", header.bat_entries, f"{needed} to {MAX_BAT_ENTRIES}")
+    bat_end = header.bat_offset + header.bat_entries * BAT_ENTRY_SIZE
+    if header.bat_offset % SECTOR_SIZE or header.bat_offset < FOOTER_SIZE or bat_end > end:
+        refuse(path, "the BAT's place", f"{header.bat_offset} to {bat_end}",
+               f"from a multiple of {SECTOR_SIZE} to before byte {end}")
+    start = footer.header_offset
+    if header.bat_offset < start + HEADER_SIZE and start < bat_end:
+        refuse(path, "the BAT's place", header.bat_offset, f"one outside the dynamic header at {start}")
+    for locator in header.locators if footer.type == layout.TYPE_DIFFERENCING else ():
+        first, last = locator.data_offset, locator.data_offset + locator.data_length
+        if locator.data_length > MAX_LOCATOR_SIZE or first < FOOTER_SIZE or last > end:
+            refuse(path, f"the place of parent locator {locator.code!r}", f"{first} to {last}",
+                   f"at most {MAX_LOCATOR_SIZE} bytes before byte {end}")
+
+
+def bitmap_size(block_size: int) -> int:
+    """Bytes that a block's bitmap takes, in whole sectors."""
+    return -(-(block_size // SECTOR_SIZE // 8) // SECTOR_SIZE) * SECTOR_SIZE
+
+
+def read_bat(file: HostFile, footer: Footer, header: Header, end: int) -> array[int]:
+    """The BAT's entries; all blocks lie in the file before byte ``end``, and none overlaps another thing."""
+    data = file.read_bytes(header.bat_offset, header.bat_entries * BAT_ENTRY_SIZE)
+    bat = array("I", bytes(data))
+    if sys.byteorder == "little":
+        bat.byteswap()
+    entries = np.frombuffer(bat, np.uint32)
+    used = np.sort(entries[entries != NO_BLOCK]).astype(np.int64)
+    if used.size:
+        _check_blocks(file.path, entries, used, footer, header, end)
+    return bat
+
+
+def _check_blocks(
+    path: str,
+    entries: np.ndarray[tuple[int], np.dtype[np.uint32]],
+    used: np.ndarray[tuple[int], np.dtype[np.int64]],
+    footer: Footer,
+    header: Header,
+    end: int,
+) -> None:
+    """``used`` holds the sorted sectors at which blocks start."""
+    span = (bitmap_size(header.block_size) + header.block_size) // SECTOR_SIZE
+    limit = end // SECTOR_SIZE - span
+    if used[-1] > limit:
+        index = int(np.flatnonzero(entries == used[-1])[0])
+        refuse(path, f"BAT entry {index}", f"sector {used[-1]}", f"at most {limit}, to end inside the file")
+    close = np.flatnonzero(np.diff(used) < span)
+    if close.size:
+        first, second = (int(used[close[0] + which]) for which in (0, 1))
+        index = int(np.flatnonzero(entries == second)[-1])
+        refuse(path, f"BAT entry {index}", f"sector {second}", f"one outside the block at sector {first}")
+    for name, start, stop in structures(footer, header):
+        first, last = start // SECTOR_SIZE, -(-stop // SECTOR_SIZE)
+        before = int(np.searchsorted(used, last)) - 1
+        if before >= 0 and used[before] + span > first:
+            index = int(np.flatnonzero(entries == used[before])[0])
+            found = f"sector {used[before]}"
+            refuse(path, f"BAT entry {index}", found, f"one outside the {name} at sector {first}")
+
+
+def structures(footer: Footer, header: Header) -> list[tuple[str, int, int]]:
+    """(name, first byte, byte behind) of all that is neither block nor tail footer."""
+    places = [
+        ("footer's copy", 0, FOOTER_SIZE),
+        ("dynamic header", footer.header_offset, footer.header_offset + HEADER_SIZE),
+        ("BAT", header.bat_offset, header.bat_offset + header.bat_entries * BAT_ENTRY_SIZE),
+    ]
+    if footer.type == layout.TYPE_DIFFERENCING:
+        for each in header.locators:
+            places.append(("parent locator", each.data_offset, each.data_offset + each.data_length))
+    return places
+
+
+def end_of_structures(footer: Footer, header: Header, bat: array[int]) -> int:
+    """The first sector's offset behind all blocks and structures: the tail footer's place."""
+    entries = np.frombuffer(bat, np.uint32)
+    used = entries[entries != NO_BLOCK]
+    ends = [stop for _, _, stop in structures(footer, header)]
+    if used.size:
+        ends.append(int(used.max()) * SECTOR_SIZE + bitmap_size(header.block_size) + header.block_size)
+    return -(-max(ends) // SECTOR_SIZE) * SECTOR_SIZE
+
+
+def footer_geometry(footer: Footer) -> Geometry | None:
+    """What a footer says; None when it says nothing."""
+    geometry = Geometry(footer.cylinders, footer.heads, footer.sectors_per_track)
+    return geometry if all(geometry) else None
