@@ -95,6 +95,8 @@ memory_block_move:
         smsw    ax
         test    al, CR0_PE              ; under a virtual 8086 monitor, which should have done this itself
         jnz     .refuse
+        test    cx, cx
+        jz      system_ok
         cmp     cx, MOVE_WORDS_MAX
         ja      .refuse
 

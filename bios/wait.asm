@@ -18,9 +18,7 @@ system_event_wait:
         jc      wait_busy
         ret
 .cancel:
-        call    wait_stop
-        mov     byte [bp + FRAME_AH], 0
-        ret
+        jmp     wait_stop
 
 wait_busy:
         mov     byte [bp + FRAME_AH], 83h
@@ -45,7 +43,6 @@ system_wait:
         test    byte [BDA_WAIT_ACTIVE], WAIT_DONE
         jz      .sleep
         and     byte [BDA_WAIT_ACTIVE], ~WAIT_DONE & 0FFh
-        mov     byte [bp + FRAME_AH], 0
         ret
 
 .poll:                                  ; called by an interrupt handler that keeps IRQ 8 waiting
@@ -57,9 +54,7 @@ system_wait:
         mov     ecx, REFRESH_TOGGLE_NS
         div     ecx                     ; at most 2^32 * 1000 / 15085: fits
         inc     eax
-        call    delay_toggles
-        mov     byte [bp + FRAME_AH], 0
-        ret
+        jmp     delay_toggles
 
 ; NZ = an interrupt is in service that keeps IRQ 8 from being delivered.
 rtc_irq_blocked:
@@ -83,13 +78,16 @@ wait_start:
         mov     [BDA_WAIT_FLAG_PTR + 2], es
         mov     [BDA_WAIT_COUNT], dx
         mov     [BDA_WAIT_COUNT + 2], cx
+        add     dword [BDA_WAIT_COUNT], RTC_PERIOD_US   ; a period that ended long ago still waits to be reported
+        jnc     .counting
+        mov     dword [BDA_WAIT_COUNT], -1
+.counting:
         mov     byte [BDA_WAIT_ACTIVE], WAIT_ACTIVE
         in      al, PIC2_DATA
         and     al, ~1 & 0FFh           ; IRQ 8 may have been masked
         out     PIC2_DATA, al
         mov     ah, RTC_B_PIE
         call    rtc_set_b
-        mov     byte [bp + FRAME_AH], 0
         clc
         ret
 .busy:
