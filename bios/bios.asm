@@ -20,6 +20,7 @@ rom_start:
 %include "memory.asm"
 %include "clock.asm"
 %include "wait.asm"
+%include "kbc.asm"
 %include "keyboard.asm"
 %include "keytable.asm"
 %include "int16.asm"
