@@ -210,54 +210,88 @@ key_identity:
 ; ---------------------------------------------------------------------------------------------------------
 ; Programs that wait for a key by asking again and again
 ; ---------------------------------------------------------------------------------------------------------
-; A program that has asked POLLS_TO_REST times in a row, with hardly any work in between, has nothing to do:
-; let the CPU rest until the next interrupt, the timer's at the latest. The time between two polls is read
-; from PIT channel 0, which counts down by 2 in mode 3. A program that prints (DOS polls for Ctrl-C with every
-; character) or uses a disk in between is at work, however quickly it does so. One that asks for the time in
-; between waits for either, and may take a little longer for a round.
-POLLS_TO_REST           equ 32
-POLLS_AFTER_REST        equ 24          ; still idle after a rest: 8 more polls, then the next one
-POLL_GAP_MAX            equ 120         ; 50 µs
-POLL_GAP_TIMED_MAX      equ 600         ; 250 µs
+; Such a program has nothing to do until the next interrupt, the timer's at the latest: let the CPU rest. But DOS
+; also asks with every call that a program makes of it, to find Ctrl-C, so asking alone does not make an idler.
+; What a fruitless poll counts for depends on the time since the one before it, in units of a software interrupt,
+; since that scales with the speed of the CPU:
+;
+;   up to 8 interrupts: a loop that does nothing else, not even call DOS           POLL_IDLE
+;   up to 64: any quick loop                                                        POLL_QUICK
+;   up to 256, and the time was asked for, too: it waits for a key or a time        POLL_IDLE
+;   more, or the cursor moved, or a disk was used: at work                          back to 0
+POLLS_TO_REST           equ 4096
+POLL_IDLE               equ POLLS_TO_REST / 32
+POLL_QUICK              equ 1
+POLL_AFTER_REST         equ POLLS_TO_REST - 8 * POLL_IDLE       ; still idle: 8 more polls, then the next rest
+POLL_UNIT               equ 64          ; interrupts
 
 rest_if_polled:
         mov     es, [BDA_EBDA_SEG]
         call    pit_count
         mov     bx, [es:EBDA_POLL_COUNTER]
-        sub     bx, ax                  ; elapsed counts; below zero after a reload, then taken as much
+        sub     bx, ax                  ; elapsed counts, if there was no timer tick
         mov     cx, [BDA_TICKS]
         xchg    cx, [es:EBDA_POLL_TICK]
         cmp     cx, [BDA_TICKS]
-        jne     .busy
+        jne     .remember
         mov     cx, [BDA_CURSOR_POS]
         xchg    cx, [es:EBDA_POLL_CURSOR]
         cmp     cx, [BDA_CURSOR_POS]
         jne     .busy
-        xor     cx, cx
+        mov     dx, POLL_IDLE
+        mov     ax, [es:EBDA_POLL_UNIT]
+        mov     cl, 0
         xchg    cl, [es:EBDA_POLL_TIMED]
-        jcxz    .gap
-        mov     cx, POLL_GAP_TIMED_MAX - POLL_GAP_MAX
-.gap:
-        add     cx, POLL_GAP_MAX
-        cmp     bx, cx
+        test    cl, cl
+        jz      .untimed
+        shl     ax, 2
+        cmp     bx, ax
         ja      .busy
-        inc     word [es:EBDA_POLL_COUNT]
+        jmp     .count
+.untimed:
+        cmp     bx, ax
+        ja      .busy
+        shr     ax, 3
+        cmp     bx, ax
+        jbe     .count
+        mov     dx, POLL_QUICK
+.count:
+        add     [es:EBDA_POLL_COUNT], dx
         cmp     word [es:EBDA_POLL_COUNT], POLLS_TO_REST
         jb      .remember
         call    can_rest
         jnz     .busy
-        mov     word [es:EBDA_POLL_COUNT], POLLS_AFTER_REST
         sti
         hlt
         cli
         mov     cx, [BDA_TICKS]         ; the rest is not a gap
         mov     [es:EBDA_POLL_TICK], cx
-        jmp     .remember
+        mov     word [es:EBDA_POLL_COUNT], POLL_AFTER_REST
+        cmp     dx, POLL_IDLE
+        je      .remember
 .busy:
         mov     word [es:EBDA_POLL_COUNT], 0
 .remember:
         call    pit_count
         mov     [es:EBDA_POLL_COUNTER], ax
+        ret
+
+; Measure how long POLL_UNIT software interrupts take, in counts of PIT channel 0. Interrupts are off.
+poll_calibrate:
+        load_seg es, EBDA_SEG
+        call    pit_count
+        mov     bx, ax
+        mov     cx, POLL_UNIT
+.interrupt:
+        int     1Ch                     ; nobody has hooked it yet
+        loop    .interrupt
+        call    pit_count
+        sub     bx, ax
+        cmp     bx, 0FFFFh / 4
+        jb      .store
+        mov     bx, 0FFFFh / 4
+.store:
+        mov     [es:EBDA_POLL_UNIT], bx
         ret
 
 ; ZF = the caller runs with interrupts on, and HLT will end.

@@ -65,6 +65,7 @@ power_on:
         call    init_chips
         call    init_data_areas
         call    init_vectors
+        call    poll_calibrate
         call    enable_irqs
         call    init_memory_size
         call    init_equipment
