@@ -147,16 +147,18 @@ class SystemCalls:
 class HostFile:
     """An open file. Transfers are whole: they end after the last byte, or raise OSError.
 
-    ``preadv`` is the bare system call, for the one caller that cannot wait.
+    ``preadv`` is the bare system call, for the one caller that cannot wait. ``identity`` (device and inode)
+    is known of images.
     """
 
-    __slots__ = ("_calls", "_pwritev", "fd", "path", "preadv", "read_only")
+    __slots__ = ("_calls", "_pwritev", "fd", "identity", "path", "preadv", "read_only")
 
     def __init__(self, calls: SystemCalls, fd: int, path: str, *, read_only: bool) -> None:
         self._calls = calls
         self.preadv = calls.preadv
         self._pwritev = calls.pwritev
         self.fd = fd
+        self.identity = (0, 0)
         self.path = path
         self.read_only = read_only
 
@@ -320,7 +322,9 @@ class Host:
                 f"{path}: cannot be opened for {what}: {why}; check its permissions and its folder's"
             ) from error
         try:
-            check_kind(path, file.status().st_mode)
+            status = file.status()
+            check_kind(path, status.st_mode)
+            file.identity = (status.st_dev, status.st_ino)
         except BaseException:
             file.close()
             raise
@@ -333,7 +337,7 @@ class Host:
             named = self.stat(file.path)
         except FileNotFoundError:
             return False
-        return os.path.samestat(named, file.status())
+        return (named.st_dev, named.st_ino) == file.identity
 
     def create(self, path: str) -> HostFile:
         """A new file; FileExistsError when there is one."""

@@ -6,7 +6,7 @@ import os
 from typing import TYPE_CHECKING
 
 from pcemu.drives.hostfile import HOST, Host, HostFile
-from pcemu.drives.probe import Format, has_vhd_traces
+from pcemu.drives.probe import Ends, Format
 from pcemu.drives.raw import FlatDrive, RawDrive
 from pcemu.errors import ImageAccessError, ImageFormatError
 
@@ -55,12 +55,15 @@ def open_layer(path: str, read_only: bool, format: Format | None, host: Host) ->
 
 
 def _layer_in(file: HostFile, format: Format | None) -> FlatDrive | SparseLayer:
-    if format is Format.RAW or (format is None and not has_vhd_traces(file)):
+    if format is Format.RAW:
+        return RawDrive.on(file)
+    ends = Ends(file)
+    if format is None and not ends.have_vhd_traces():
         return RawDrive.on(file)
     from pcemu.drives.vhd import open_vhd  # brings construct, which is slow to import
     from pcemu.drives.vhd_layout import TYPE_NAMES
 
-    layer = open_vhd(file)
+    layer = open_vhd(ends)
     found = TYPE_NAMES[layer.footer.type]
     if format is not None and found != format:
         layer.close()
@@ -74,7 +77,7 @@ def _with_parents(head: SparseLayer, allow_outside: bool, host: Host) -> list[Fl
     from pcemu.drives.chain import MAX_OWNERS
 
     layers: list[FlatDrive | SparseLayer] = [head]
-    seen = {_identity(head)}
+    seen = {head.file.identity}
     child = head
     try:
         folder = parents.real_folder(os.path.realpath(head.file.path))
@@ -86,15 +89,14 @@ def _with_parents(head: SparseLayer, allow_outside: bool, host: Host) -> list[Fl
                 )
             place = parents.find_parent(child, folder, allow_outside=allow_outside, host=host)
             kept = parents.fingerprint_kept(child)
-            status = host.stat(place.path)
-            if (status.st_dev, status.st_ino) in seen:
+            if place.identity in seen:
                 raise ImageFormatError(
-                    f"{child.path}: its parent {place.path} is above it in the same chain, expected another "
-                    f"image; {parents.RELINK}"
+                    f"{child.file.path}: its parent {place.path} is above it in the same chain, "
+                    f"expected another image; {parents.RELINK}"
                 )
             parent = open_layer(place.path, True, None if kept is None else Format.RAW, host)
             layers.append(parent)
-            seen.add(_identity(parent))
+            seen.add(parent.file.identity)
             parents.check_parent(child, parent, kept)
             if isinstance(parent, FlatDrive):
                 break
@@ -103,11 +105,6 @@ def _with_parents(head: SparseLayer, allow_outside: bool, host: Host) -> list[Fl
         _close_all(layers)
         raise
     return layers[::-1]
-
-
-def _identity(layer: FlatDrive | SparseLayer) -> tuple[int, int]:
-    status = layer.file.status()
-    return status.st_dev, status.st_ino
 
 
 def _close_all(layers: list[FlatDrive | SparseLayer]) -> None:

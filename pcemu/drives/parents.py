@@ -13,6 +13,7 @@ from __future__ import annotations
 import os
 import stat
 import time
+from collections.abc import Iterator
 from typing import NamedTuple
 from urllib.parse import quote, unquote, urlsplit
 
@@ -42,6 +43,7 @@ class Place(NamedTuple):
 
     path: str
     folder: str
+    identity: tuple[int, int]
 
 
 def real_folder(path: str) -> str:
@@ -49,25 +51,23 @@ def real_folder(path: str) -> str:
     return os.path.realpath(os.path.dirname(path))  # noqa: PTH120
 
 
-def claims_of(child: SparseLayer, folder: str) -> list[Claim]:
+def claims_of(child: SparseLayer, folder: str) -> Iterator[Claim]:
     """What a child says of its parent's place, in the order to try."""
-    relative, absolute = [], []
-    for locator in child.header.locators:
-        if locator.code in (layout.LOCATOR_RELATIVE, layout.LOCATOR_ABSOLUTE):
-            text = _text(child, locator, "utf-16-le")
-            if locator.code == layout.LOCATOR_RELATIVE:
-                relative.append(Claim("relative locator", text, _native(text, folder)))
-            else:
-                absolute.append(Claim("absolute locator", text, _native(text, None)))
-        elif locator.code == layout.LOCATOR_MAC:
-            url = _text(child, locator, "utf-8")
-            absolute.append(Claim("file URL", url, _url_path(url)))
+    for code, data in child.locators:
+        if code == layout.LOCATOR_RELATIVE:
+            text = _decode(data, "utf-16-le")
+            yield Claim("relative locator", text, _native(text, folder))
     name = _decode(child.header.parent_name, "utf-16-be")
-    named = []
-    if name:
-        bare = name.replace("\\", "/").rpartition("/")[2]
-        named.append(Claim("parent name", name, os.path.join(folder, bare) if bare else None))  # noqa: PTH118
-    return relative + named + absolute
+    bare = name.replace("\\", "/").rpartition("/")[2]
+    if bare:
+        yield Claim("parent name", name, f"{folder}/{bare}")
+    for code, data in child.locators:
+        if code == layout.LOCATOR_ABSOLUTE:
+            text = _decode(data, "utf-16-le")
+            yield Claim("absolute locator", text, _native(text, None))
+        elif code == layout.LOCATOR_MAC:
+            url = _decode(data, "utf-8")
+            yield Claim("file URL", url, _url_path(url))
 
 
 def find_parent(child: SparseLayer, folder: str, *, allow_outside: bool, host: Host = HOST) -> Place:
@@ -78,32 +78,35 @@ def find_parent(child: SparseLayer, folder: str, *, allow_outside: bool, host: H
     """
     tried, refused = [], []
     for claim in claims_of(child, folder):
-        why = _refusal(claim, folder, allow_outside, host)
+        beside = claim.path is not None and _beside(claim.path, folder)
+        why = None if beside else _refusal(claim, folder, allow_outside)
         if why is not None:
             refused.append(f"{claim.source} {claim.text!r} ({why})")
             continue
         assert claim.path is not None
         try:
-            kind = host.stat(claim.path).st_mode
+            status = host.stat(claim.path)
         except (OSError, ValueError):
             tried.append(claim.path)
             continue
+        kind = status.st_mode
         if stat.S_ISREG(kind) or (stat.S_ISBLK(kind) and allow_outside):
-            return Place(claim.path, _folder_of(claim.path, folder))
+            its_folder = folder if beside else real_folder(os.path.realpath(claim.path))
+            return Place(claim.path, its_folder, (status.st_dev, status.st_ino))
         refused.append(f"{claim.source} {claim.text!r} (no file)")
     if refused:
         raise ImageAccessError(
-            f"{child.path}: its parent is given as {'; '.join(refused)}, "
+            f"{child.file.path}: its parent is given as {'; '.join(refused)}, "
             f"expected a file in the child's folder; if you trust the image, allow files outside, or {RELINK}"
         )
     where = ", ".join(dict.fromkeys(tried)) or "nowhere: it names no file"
     raise ImageNotFoundError(
-        f"{child.path}: its parent is missing, expected at {where}; move it there, or {RELINK}"
+        f"{child.file.path}: its parent is missing, expected at {where}; move it there, or {RELINK}"
     )
 
 
-def _refusal(claim: Claim, folder: str, allow_outside: bool, host: Host) -> str | None:
-    """Why a claim is not even looked at; None when it is."""
+def _refusal(claim: Claim, folder: str, allow_outside: bool) -> str | None:
+    """Why a claim that is not for a file beside the child is not even looked at; None when it is."""
     if claim.text.startswith(SHARE_MARKS) and claim.source != "file URL":
         return "a network share"
     if claim.path is None:
@@ -116,27 +119,19 @@ def _refusal(claim: Claim, folder: str, allow_outside: bool, host: Host) -> str 
 
 
 def _inside(path: str, folder: str) -> bool:
-    if os.path.dirname(path) == folder and not os.path.islink(path):  # noqa: PTH114, PTH120
-        return True  # the usual case, without asking the host about every folder on the way
     try:
         return os.path.commonpath([os.path.realpath(path), folder]) == folder
     except ValueError:  # another drive of Windows; a NUL in the path
         return False
 
 
-def _folder_of(path: str, folder: str) -> str:
-    if os.path.dirname(path) == folder and not os.path.islink(path):  # noqa: PTH114, PTH120
-        return folder
-    return real_folder(os.path.realpath(path))
+def _beside(path: str, folder: str) -> bool:
+    """True in the usual case, told without asking the host about every folder on the way."""
+    return path.rpartition("/")[0] == folder and not os.path.islink(path)  # noqa: PTH114
 
 
-def _text(child: SparseLayer, locator: Locator, encoding: str) -> str:
-    return _decode(child.file.read_bytes(locator.data_offset, locator.data_length), encoding)
-
-
-def _decode(data: bytes | bytearray, encoding: str) -> str:
+def _decode(data: bytes, encoding: str) -> str:
     """Up to the first NUL; what cannot be decoded is no path, and is shown as far as it goes."""
-    data = bytes(data)
     wide = encoding.startswith("utf-16")
     try:
         if wide:
@@ -157,6 +152,8 @@ def _native(text: str, folder: str | None) -> str | None:
     if len(text) > 1 and text[1] == ":":  # a drive letter
         return None
     text = text.replace("\\", "/")
+    if folder is not None and text.startswith("./") and text.count("/") == 1 and text != "./..":
+        return folder + text[1:]  # the usual case: beside the child
     if folder is None:
         return os.path.normpath(text) if text.startswith("/") else None
     return os.path.normpath(os.path.join(folder, text))  # noqa: PTH118
@@ -174,12 +171,12 @@ def _url_path(url: str) -> str | None:
 
 def fingerprint_kept(child: SparseLayer) -> Fingerprint | None:
     """What the raw parent looked like when the child was made; None for a child of a VHD."""
-    for locator in child.header.locators:
-        if locator.code == layout.LOCATOR_FINGERPRINT:
-            kept = unpack_fingerprint(child.file.read_bytes(locator.data_offset, locator.data_length))
+    for code, data in child.locators:
+        if code == layout.LOCATOR_FINGERPRINT:
+            kept = unpack_fingerprint(data)
             if kept is None:
                 raise ImageFormatError(
-                    f"{child.path}: the fingerprint of its raw parent is of an unknown kind, "
+                    f"{child.file.path}: the fingerprint of its raw parent is of an unknown kind, "
                     f"expected version 1; it was made by another version of this program: use that"
                 )
             return kept
@@ -194,21 +191,21 @@ def check_parent(child: SparseLayer, parent: SparseLayer | FlatDrive, kept: Fing
             what = f"{now.size} bytes" if now.size != kept.size else f"content {now.digest[:8].hex()}"
             then = f"{kept.size} bytes" if now.size != kept.size else kept.digest[:8].hex()
             raise ImageFormatError(
-                f"{child.path}: its parent {parent.path} has {what}, expected {then} "
+                f"{child.file.path}: its parent {parent.file.path} has {what}, expected {then} "
                 f"as when the child was made; it was changed or is another image: restore it, or {RELINK}"
             )
     else:
         _check_id(child, parent)
     if parent.sectors > child.sectors:
         raise ImageFormatError(
-            f"{child.path}: its parent {parent.path} has {parent.sectors} sectors, expected at most "
-            f"{child.sectors} as the child has; it is another image: {RELINK}"
+            f"{child.file.path}: its parent {parent.file.path} has {parent.sectors} sectors, "
+            f"expected at most {child.sectors} as the child has; it is another image: {RELINK}"
         )
     expected = child.header.parent_time
     found = vhd_time(parent.file.status().st_mtime)
     if expected not in (0, found):
         child.warnings.append(
-            f"{child.path}: its parent {parent.path} was last written at {_date(found)}, expected "
+            f"{child.file.path}: its parent {parent.file.path} was last written at {_date(found)}, expected "
             f"{_date(expected)}; if another program wrote to it, the child is no longer right"
         )
 
@@ -219,7 +216,7 @@ def _check_id(child: SparseLayer, parent: SparseLayer | FlatDrive) -> None:
     if found != expected:
         has = f"the id {found.hex()}" if found is not None else "no id: it is a raw image"
         raise ImageFormatError(
-            f"{child.path}: its parent {parent.path} has {has}, expected {expected.hex()}; "
+            f"{child.file.path}: its parent {parent.file.path} has {has}, expected {expected.hex()}; "
             f"it was replaced: restore it, or {RELINK}"
         )
 

@@ -5,10 +5,49 @@ from __future__ import annotations
 import os
 from enum import StrEnum
 
+from pcemu.drives.drive import SECTOR_SIZE
 from pcemu.drives.hostfile import HOST, Host, HostFile
 
 COOKIE = b"conectix"
-FOOTER_SIZES = (512, 511)  # 511 before 2004
+FOOTER_SIZE = 512
+OLD_FOOTER_SIZE = 511  # before 2004
+HEAD_SIZE = 4096
+TAIL_SIZE = 1024
+
+
+class Ends:
+    """The first and last bytes of an image, read once: most of what opening it looks at is there."""
+
+    def __init__(self, file: HostFile) -> None:
+        self.file = file
+        self.size = file.size()
+        self._head = bytes(file.read_bytes(0, min(HEAD_SIZE, self.size)))
+        self._tail_offset = max(0, self.size - TAIL_SIZE)
+        self._tail = bytes(file.read_bytes(self._tail_offset, self.size - self._tail_offset))
+
+    def read(self, offset: int, size: int) -> bytes:
+        """``size`` bytes inside the file from ``offset`` on."""
+        if offset + size <= len(self._head):
+            return self._head[offset : offset + size]
+        at = offset - self._tail_offset
+        if at >= 0:
+            return self._tail[at : at + size]
+        return bytes(self.file.read_bytes(offset, size))
+
+    def footer_places(self) -> list[tuple[int, int]]:
+        """(offset, length) of where a footer at the end may be."""
+        places = []
+        if self.size % SECTOR_SIZE == OLD_FOOTER_SIZE:
+            places.append((self.size - OLD_FOOTER_SIZE, OLD_FOOTER_SIZE))
+        last = self.size // SECTOR_SIZE * SECTOR_SIZE - FOOTER_SIZE
+        if last >= 0:
+            places.append((last, FOOTER_SIZE))
+        return places
+
+    def have_vhd_traces(self) -> bool:
+        """True when a footer's cookie is at the start of the file or where a footer at its end has it."""
+        offsets = [0, *(offset for offset, _ in self.footer_places())]
+        return any(self.read(offset, min(len(COOKIE), self.size)) == COOKIE for offset in offsets)
 
 
 class Format(StrEnum):
@@ -34,16 +73,11 @@ def probe(path: str | os.PathLike[str], *, host: Host = HOST) -> Format:
 
 def probe_file(file: HostFile) -> Format:
     """As :func:`probe`, for an open file."""
-    if not has_vhd_traces(file):
+    ends = Ends(file)
+    if not ends.have_vhd_traces():
         return Format.RAW
     from pcemu.drives import vhd_header, vhd_layout  # construct is slow to import, and raw images go without
 
-    return Format(vhd_layout.TYPE_NAMES[vhd_header.read_facts(file).footer.type])
+    return Format(vhd_layout.TYPE_NAMES[vhd_header.read_facts(ends).footer.type])
 
 
-def has_vhd_traces(file: HostFile) -> bool:
-    """True when a footer's cookie is at the start of the file or where a footer at its end has it."""
-    size = file.size()
-    offsets = {0, *(size - length for length in FOOTER_SIZES), size // 512 * 512 - 512}
-    fitting = [offset for offset in offsets if 0 <= offset <= size - len(COOKIE)]
-    return any(file.read_bytes(offset, len(COOKIE)) == COOKIE for offset in fitting)

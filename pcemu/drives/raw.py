@@ -17,7 +17,6 @@ class FlatDrive:
 
     def __init__(self, file: HostFile, sectors: int, fallback: Geometry | None = None) -> None:
         """``fallback`` is the geometry when the partition table does not tell one."""
-        self.path = Path(file.path)
         self.file = file
         self.warnings: list[str] = []
         self._dirty = False
@@ -30,6 +29,11 @@ class FlatDrive:
                 f"{file.path}: cannot be read: {error.strerror}; check its disk"
             ) from error
         self._geometry = geometry_for(sectors, bytes(first), fallback)
+
+    @property
+    def path(self) -> Path:
+        """The image."""
+        return Path(self.file.path)
 
     @property
     def sectors(self) -> int:
@@ -94,7 +98,7 @@ class FlatDrive:
 
     def _check_writable(self) -> None:
         if self.file.read_only:
-            raise PermissionError(errno.EROFS, "the image was opened read-only", str(self.path))
+            raise PermissionError(errno.EROFS, "the image was opened read-only", self.file.path)
 
 
 class RawDrive(FlatDrive):

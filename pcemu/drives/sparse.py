@@ -31,7 +31,7 @@ import numpy as np
 from pcemu.drives.drive import SECTOR_SIZE, Geometry
 from pcemu.drives.geometry import default_geometry
 from pcemu.drives.hostfile import HostFile
-from pcemu.drives.vhd_header import VhdFacts, bitmap_size, footer_geometry, read_bat
+from pcemu.drives.vhd_header import VhdFacts, bitmap_size, footer_geometry
 from pcemu.drives.vhd_layout import BAT_ENTRY_SIZE, NO_BLOCK, TYPE_DIFFERENCING
 from pcemu.errors import ImageFormatError
 
@@ -50,11 +50,11 @@ class SparseLayer:
     """
 
     def __init__(self, file: HostFile, facts: VhdFacts) -> None:
-        assert facts.header is not None
-        self.path = Path(file.path)
+        assert facts.header is not None and facts.bat is not None
         self.file = file
         self.footer = facts.footer
         self.header = facts.header
+        self.locators = facts.locators
         self.warnings: list[str] = []
         if facts.tail_lost:
             self._admit_lost_tail()
@@ -66,9 +66,9 @@ class SparseLayer:
         self._page_shift = self.page_sectors.bit_length() - 1
         self._bitmap_size = bitmap_size(self.header.block_size)
         self._full_page = (1 << self.page_sectors) - 1
-        self._bat = read_bat(file, self.footer, self.header, facts.end)
+        self._bat = facts.bat
         self._end = facts.end
-        self._footer_bytes = self.footer.pack()
+        self._footer_bytes = EMPTY if file.read_only else self.footer.pack()
         self._pages: dict[int, int] = {}
         self._dirty_pages: set[int] = set()
         self._new_blocks: set[int] = set()  # not in the BAT on disk, where nothing can see them
@@ -76,12 +76,17 @@ class SparseLayer:
         self._unsynced = False
 
     def _admit_lost_tail(self) -> None:
-        lost = f"{self.path}: the footer at its end is lost, its copy at the start is good"
+        lost = f"{self.file.path}: the footer at its end is lost, its copy at the start is good"
         if not self.file.read_only:
             raise ImageFormatError(
                 f"{lost}, expected both; open it read-only, or let `pcemu disk repair` restore the footer"
             )
         self.warnings.append(f"{lost}; `pcemu disk repair` restores it")
+
+    @property
+    def path(self) -> Path:
+        """The image."""
+        return Path(self.file.path)
 
     @property
     def geometry(self) -> Geometry:
@@ -258,7 +263,7 @@ class SparseLayer:
         bitmap = data - self._bitmap_size
         end = data + self.header.block_size
         if bitmap // SECTOR_SIZE >= NO_BLOCK:
-            raise OSError(errno.EFBIG, os.strerror(errno.EFBIG), str(self.path))
+            raise OSError(errno.EFBIG, os.strerror(errno.EFBIG), self.file.path)
         old_footer_stop = self._end + len(self._footer_bytes)
         try:
             self.file.write(self._footer_bytes, end)
@@ -279,7 +284,7 @@ class SparseLayer:
 
     def _check_writable(self) -> None:
         if self.file.read_only:
-            raise PermissionError(errno.EROFS, "the image was opened read-only", str(self.path))
+            raise PermissionError(errno.EROFS, "the image was opened read-only", self.file.path)
 
 
 def bit_runs(bits: int, count: int) -> list[tuple[int, int]]:

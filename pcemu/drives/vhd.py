@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from pcemu.drives.drive import SECTOR_SIZE, Geometry
 from pcemu.drives.hostfile import HostFile
+from pcemu.drives.probe import Ends
 from pcemu.drives.raw import FlatDrive
 from pcemu.drives.sparse import SparseLayer
 from pcemu.drives.vhd_header import VhdFacts, footer_geometry, read_facts
@@ -29,14 +30,10 @@ class FixedVhd(FlatDrive):
         return self.footer.unique_id
 
 
-def open_vhd(file: HostFile) -> FixedVhd | SparseLayer:
-    """The image in an open file, which is closed when it is refused (ImageFormatError)."""
-    try:
-        facts = read_facts(file)
-        return FixedVhd(file, facts) if facts.footer.type == TYPE_FIXED else SparseLayer(file, facts)
-    except BaseException:
-        file.close()
-        raise
+def open_vhd(ends: Ends) -> FixedVhd | SparseLayer:
+    """The image in an open file; ImageFormatError when it is damaged."""
+    facts = read_facts(ends)
+    return (FixedVhd if facts.footer.type == TYPE_FIXED else SparseLayer)(ends.file, facts)
 
 
 def vhd_geometry(sectors: int) -> Geometry:

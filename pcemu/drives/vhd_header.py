@@ -14,7 +14,7 @@ import numpy as np
 
 from pcemu.drives import vhd_layout as layout
 from pcemu.drives.drive import Geometry
-from pcemu.drives.hostfile import HostFile
+from pcemu.drives.probe import Ends
 from pcemu.drives.vhd_layout import (
     BAT_ENTRY_SIZE,
     FOOTER_SIZE,
@@ -38,6 +38,8 @@ class VhdFacts(NamedTuple):
 
     footer: Footer
     header: Header | None  # None for a fixed image
+    locators: list[tuple[bytes, bytes]]  # code and data, of a differencing image
+    bat: array[int] | None  # None for a fixed image
     end: int  # where the structures and data end, and the tail footer begins or should
     tail_lost: bool  # the footer at the end is lost, this one is the copy at the start
 
@@ -47,52 +49,50 @@ def refuse(path: str, field: str, found: object, expected: object, advice: str =
     raise ImageFormatError(f"{path}: {field} is {found}, expected {expected}; {advice}")
 
 
-def footer_candidates(size: int) -> list[tuple[int, int]]:
-    """(offset, length) of the places where a file of ``size`` bytes may have its tail footer."""
-    places = []
-    if size % SECTOR_SIZE == layout.OLD_FOOTER_SIZE:
-        places.append((size - layout.OLD_FOOTER_SIZE, layout.OLD_FOOTER_SIZE))
-    last = size // SECTOR_SIZE * SECTOR_SIZE - FOOTER_SIZE
-    if last >= 0:
-        places.append((last, FOOTER_SIZE))
-    return places
-
-
-def read_facts(file: HostFile) -> VhdFacts:
-    """Read and check the footer and, for a dynamic or differencing image, its header."""
-    path, size = file.path, file.size()
-    for offset, length in footer_candidates(size):
-        data = file.read_bytes(offset, length)
+def read_facts(ends: Ends) -> VhdFacts:
+    """Read and check the footer and, for a dynamic or differencing image, its header, locators and BAT."""
+    path = ends.file.path
+    for offset, length in ends.footer_places():
+        data = ends.read(offset, length)
         if _is_footer(data):
             footer = layout.unpack_footer(data)
             _check_footer(path, footer)
-            header = _read_header(file, footer, offset)
-            return VhdFacts(footer, header, offset, False)
-    return _facts_from_copy(file, path, size)
-
-
-def _facts_from_copy(file: HostFile, path: str, size: int) -> VhdFacts:
-    """The tail footer is lost: the copy at the start serves, in images that have one."""
-    data = file.read_bytes(0, min(FOOTER_SIZE, size))
+            return _facts(ends, footer, offset, tail_lost=False)
+    data = ends.read(0, min(FOOTER_SIZE, ends.size))
     if not _is_footer(data):
-        _refuse_footer(file, path, size, data)
+        _refuse_footer(ends)
     footer = layout.unpack_footer(data)
     _check_footer(path, footer)
-    header = _read_header(file, footer, size)
-    if header is None:
-        refuse(path, "the footer at the end", "missing", "one as at the start")
-    bat = read_bat(file, footer, header, size)
-    return VhdFacts(footer, header, end_of_structures(footer, header, bat), True)
+    if footer.type == layout.TYPE_FIXED:  # has no copy at its start, so this is a sector of its data
+        refuse(path, "its end", "no VHD footer", "one as the fixed VHD has that is in its first sector")
+    return _facts(ends, footer, ends.size, tail_lost=True)
 
 
-def _refuse_footer(file: HostFile, path: str, size: int, head: bytes | bytearray) -> NoReturn:
-    for offset, length in [*footer_candidates(size), (0, len(head))]:
-        data = file.read_bytes(offset, length)
+def _facts(ends: Ends, footer: Footer, end: int, *, tail_lost: bool) -> VhdFacts:
+    if footer.type == layout.TYPE_FIXED:
+        if footer.current_size > end:
+            found, expected = f"{footer.current_size} bytes", f"at most {end}, as the file has"
+            refuse(ends.file.path, "the disk's size", found, expected)
+        return VhdFacts(footer, None, [], None, end, tail_lost)
+    header = _read_header(ends, footer, end)
+    bat = _read_bat(ends, footer, header, end)
+    used = header.locators if footer.type == layout.TYPE_DIFFERENCING else ()
+    locators = [(each.code, ends.read(each.data_offset, each.data_length)) for each in used]
+    if tail_lost:
+        end = end_of_structures(footer, header, bat)
+    return VhdFacts(footer, header, locators, bat, end, tail_lost)
+
+
+def _refuse_footer(ends: Ends) -> NoReturn:
+    for offset, length in [*ends.footer_places(), (0, min(FOOTER_SIZE, ends.size))]:
+        data = ends.read(offset, length)
         if data.startswith(layout.FOOTER_COOKIE) and length >= layout.OLD_FOOTER_SIZE:
             stored = int.from_bytes(data[64:68], "big")
             actual = layout.checksum_of(data, layout.CHECKSUM_IN_FOOTER)
-            refuse(path, f"the checksum of the footer at byte {offset}", f"{stored:#010x}", f"{actual:#010x}")
-    refuse(path, "its end", "no VHD footer", "the word 'conectix'", "it is no VHD: open it as a raw image")
+            field = f"the checksum of the footer at byte {offset}"
+            refuse(ends.file.path, field, f"{stored:#010x}", f"{actual:#010x}")
+    advice = "it is no VHD: open it as a raw image"
+    refuse(ends.file.path, "its end", "no VHD footer", "the word 'conectix'", advice)
 
 
 def _is_footer(data: bytes | bytearray) -> bool:
@@ -114,17 +114,13 @@ def _check_footer(path: str, footer: Footer) -> None:
         refuse(path, "the disk's size", f"{size} bytes", f"at most {layout.MAX_SECTORS * SECTOR_SIZE}")
 
 
-def _read_header(file: HostFile, footer: Footer, end: int) -> Header | None:
-    """The dynamic header of an image whose structures end before byte ``end``; None for a fixed one."""
-    path = file.path
-    if footer.type == layout.TYPE_FIXED:
-        if footer.current_size > end:
-            refuse(path, "the disk's size", f"{footer.current_size} bytes", f"at most {end}, as the file has")
-        return None
+def _read_header(ends: Ends, footer: Footer, end: int) -> Header:
+    """The dynamic header of an image whose structures end before byte ``end``."""
+    path = ends.file.path
     offset = footer.header_offset
     if offset % SECTOR_SIZE or offset < FOOTER_SIZE or offset + HEADER_SIZE > end:
         refuse(path, "the dynamic header's place", offset, f"a multiple of {SECTOR_SIZE} before byte {end}")
-    data = file.read_bytes(offset, HEADER_SIZE)
+    data = ends.read(offset, HEADER_SIZE)
     header = layout.unpack_header(data)
     if header.cookie != layout.HEADER_COOKIE:
         refuse(path, "the dynamic header's cookie", bytes(header.cookie), layout.HEADER_COOKIE)
@@ -165,16 +161,15 @@ def bitmap_size(block_size: int) -> int:
     return -(-(block_size // SECTOR_SIZE // 8) // SECTOR_SIZE) * SECTOR_SIZE
 
 
-def read_bat(file: HostFile, footer: Footer, header: Header, end: int) -> array[int]:
+def _read_bat(ends: Ends, footer: Footer, header: Header, end: int) -> array[int]:
     """The BAT's entries; all blocks lie in the file before byte ``end``, and none overlaps another thing."""
-    data = file.read_bytes(header.bat_offset, header.bat_entries * BAT_ENTRY_SIZE)
-    bat = array("I", bytes(data))
+    bat = array("I", ends.read(header.bat_offset, header.bat_entries * BAT_ENTRY_SIZE))
     if sys.byteorder == "little":
         bat.byteswap()
     entries = np.frombuffer(bat, np.uint32)
     used = np.sort(entries[entries != NO_BLOCK]).astype(np.int64)
     if used.size:
-        _check_blocks(file.path, entries, used, footer, header, end)
+        _check_blocks(ends.file.path, entries, used, footer, header, end)
     return bat
 
 
@@ -192,12 +187,16 @@ def _check_blocks(
     if used[-1] > limit:
         index = int(np.flatnonzero(entries == used[-1])[0])
         refuse(path, f"BAT entry {index}", f"sector {used[-1]}", f"at most {limit}, to end inside the file")
-    close = np.flatnonzero(np.diff(used) < span)
-    if close.size:
+    near = used[1:] - used[:-1] < span
+    if near.any():
+        close = np.flatnonzero(near)
         first, second = (int(used[close[0] + which]) for which in (0, 1))
         index = int(np.flatnonzero(entries == second)[-1])
         refuse(path, f"BAT entry {index}", f"sector {second}", f"one outside the block at sector {first}")
-    for name, start, stop in structures(footer, header):
+    places = structures(footer, header)
+    if used[0] * SECTOR_SIZE >= max(stop for _, _, stop in places):
+        return  # all blocks lie behind all structures, as usual
+    for name, start, stop in places:
         first, last = start // SECTOR_SIZE, -(-stop // SECTOR_SIZE)
         before = int(np.searchsorted(used, last)) - 1
         if before >= 0 and used[before] + span > first:

@@ -203,8 +203,8 @@ def unpack_footer(data: bytes | bytearray) -> Footer:
 def unpack_header(data: bytes | bytearray) -> Header:
     """The fields of 1024 bytes, unchecked; the locators that are in use with them."""
     fields = _HEADER.unpack(data)
-    locators = (Locator._make(each) for each in _LOCATOR.packer.iter_unpack(fields["locators"]))
-    fields["locators"] = tuple(each for each in locators if each.code != LOCATOR_NONE)
+    entries = _LOCATOR.packer.iter_unpack(fields["locators"])
+    fields["locators"] = tuple([Locator(*entry) for entry in entries if entry[0] != LOCATOR_NONE])
     return Header(**fields)
 
 
