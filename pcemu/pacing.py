@@ -16,7 +16,8 @@ STEP = {"max": 100 * MILLISECOND, "realtime": 10 * MILLISECOND}
 class Pacer:
     """Waits when virtual time is ahead. ``step``: how much virtual time to run between two calls (ns).
 
-    ``wait`` (seconds) may be replaced by a front end that wants to look at its keyboard meanwhile.
+    A front end may replace ``wait`` (seconds), to look at its keyboard meanwhile, and ``after_step``, which
+    is called at every pace, between two stretches of guest code; what these raise ends the run.
     """
 
     def __init__(self, pace: str) -> None:
@@ -25,9 +26,11 @@ class Pacer:
         self._wall = 0
         self._virtual = 0
         self.wait: Callable[[float], None] = time.sleep
+        self.after_step: Callable[[], None] = lambda: None
 
     def keep(self, virtual: int) -> None:
         """Return when the wall clock has reached the instant ``virtual`` (ns)."""
+        self.after_step()
         if not self._waits:
             return
         wall = time.monotonic_ns()

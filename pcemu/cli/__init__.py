@@ -8,7 +8,10 @@ import sys
 import click
 
 from pcemu import __version__
+from pcemu.cli.output import complain
 from pcemu.errors import PcemuError
+
+INTERRUPTED = 130  # what shells make of SIGINT
 
 # command: (module, one line for the overview)
 COMMANDS = {
@@ -48,9 +51,12 @@ def cli() -> None:
 def main() -> None:
     """The console script: errors that pcemu raises on purpose become one line and an exit code."""
     try:
-        cli(prog_name="pcemu")
+        sys.exit(cli.main(prog_name="pcemu", standalone_mode=False))
     except PcemuError as error:
-        click.secho(f"pcemu: {error}", fg="red", err=True)
+        complain(str(error))
         sys.exit(error.exit_code)
-    except KeyboardInterrupt:
-        sys.exit(130)
+    except click.ClickException as error:
+        error.show()
+        sys.exit(error.exit_code)
+    except (click.Abort, KeyboardInterrupt):
+        sys.exit(INTERRUPTED)

@@ -1,0 +1,45 @@
+"""What the commands say: results on stdout, everything else on stderr; colours for people only.
+
+A reader that went away (a closed pipe, a terminal that hung up) is no reason to fail: what a session has to
+do at its end, such as a commit, must still be done.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import sys
+from typing import Any, TextIO
+
+import click
+
+
+def result(text: str) -> None:
+    """Print ``text`` on stdout; characters that its encoding does not have become question marks."""
+    encoding = getattr(sys.stdout, "encoding", None) or "utf-8"
+    _print(sys.stdout, text.encode(encoding, "replace").decode(encoding))
+
+
+def note(text: str) -> None:
+    """Tell the user something on stderr."""
+    _print(sys.stderr, f"pcemu: {text}", dim=True)
+
+
+def complain(text: str) -> None:
+    """Tell the user on stderr that something went wrong."""
+    _print(sys.stderr, f"pcemu: {text}", fg="red")
+
+
+def ask(question: str) -> None:
+    """Put a question on stderr; the answer follows on the same line."""
+    _print(sys.stderr, question, newline=False)
+
+
+def _print(stream: TextIO, text: str, *, newline: bool = True, **style: Any) -> None:
+    # Without a colour setting, click looks whether the stream is a terminal.
+    colour = False if os.environ.get("NO_COLOR") else None
+    try:
+        click.echo(click.style(text, **style) if style else text, stream, newline, color=colour)
+    except OSError:
+        with contextlib.suppress(OSError):  # lest Python complains at exit about what it could not flush
+            os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())

@@ -1,0 +1,461 @@
+"""`pcemu run` without a terminal: what it prints, what it exits with, and what becomes of the images."""
+
+from __future__ import annotations
+
+import errno
+import hashlib
+import io
+import os
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import click
+import pytest
+from click.shell_completion import ShellComplete
+
+from pcemu import cli
+from pcemu.cli.disks import SessionDisk
+from pcemu.cli.script import unescape
+from pcemu.drives.raw import RawDrive
+from pcemu.errors import ImageAccessError, UsageError
+from pcemu.resources import resource
+from tests.boot import IDLE, boot_drive
+
+Run = Callable[..., tuple[int, str, str]]
+NOBODY = 65534
+
+READY = "mov ax, 0x0E52\nint 0x10\n"  # prints R
+# Prints R, waits for a key, writes the boot sector to sector 2 (CHS 0/0/3), prints W and says it too.
+WRITER = f"""
+    xor ax, ax
+    mov es, ax
+    {READY}
+    xor ax, ax
+    int 0x16
+    mov ax, 0x0301
+    mov bx, 0x7C00
+    mov cx, 3
+    mov dx, 0x80
+    int 0x13
+    mov ax, 0x0E57
+    int 0x10
+    say 'W'
+    {IDLE}
+"""
+WRITE = ("--until", "R", "--type", "x", "--until", "W")
+
+
+@pytest.fixture(autouse=True)
+def own_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The user's data go to the test's folder, and nobody is there to be asked."""
+    monkeypatch.setenv("XDG_DATA_HOME", str(tmp_path / "data"))
+    monkeypatch.setattr(sys, "stdin", io.StringIO())
+
+
+@pytest.fixture
+def run(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> Run:
+    """Runs the console script in this process; gives exit code, stdout and stderr."""
+
+    def run(*arguments: str | Path) -> tuple[int, str, str]:
+        monkeypatch.setattr(sys, "argv", ["pcemu", "run", *map(str, arguments)])
+        with pytest.raises(SystemExit) as exit_:
+            cli.main()
+        out, err = capsys.readouterr()
+        return int(exit_.value.code or 0), out, err
+
+    return run
+
+
+def image(path: Path, source: str) -> Path:
+    """An image file that boots a few lines of assembly."""
+    path.write_bytes(boot_drive(source).data)
+    return path
+
+
+def fingerprint(path: Path) -> tuple[str, int]:
+    return hashlib.sha256(path.read_bytes()).hexdigest(), path.stat().st_mtime_ns
+
+
+def test_without_a_disk_the_demo_disk_boots(run: Run) -> None:
+    before = fingerprint(resource("demo.img"))
+    code, out, err = run("--timeout", "2")
+    assert code == 0
+    assert "pcemu demo disk" in out
+    assert "booted for the first time" in out
+    assert "\x1b" not in out + err
+    assert err.count("\n") == 1
+    assert "discarded" in err
+    assert "demo.img" in err
+    assert "--on-exit commit" in err
+    assert fingerprint(resource("demo.img")) == before
+
+
+def test_a_committed_demo_disk_is_the_users_own_copy(run: Run, tmp_path: Path) -> None:
+    note = ("--until", "N new note", "--type", r"nA note\n", "--until", "Written to the disk", "-q")
+    before = fingerprint(resource("demo.img"))
+    assert run(*note, "--on-exit", "commit") == (0, "", "")
+    assert fingerprint(resource("demo.img")) == before
+    assert (tmp_path / "data" / "pcemu" / "demo.img").exists()
+    code, out, _ = run("--until", "N new note", "--on-exit", "discard")
+    assert code == 0
+    assert "A note" in out
+    assert "booted 2 times" in out
+
+
+def test_steps_are_done_in_the_order_given(run: Run, tmp_path: Path) -> None:
+    source = f"{READY}\nnext: xor ax, ax\nint 0x16\nmov ah, 0x0E\nint 0x10\njmp next"
+    echo = image(tmp_path / "echo.img", source)
+    steps = ("--until", "R", "--type", "a", "--press", "shift+b", "--until", "B", "--type", "c")
+    code, out, _ = run(*steps, "--press", "d", echo)
+    assert code == 0
+    assert out.rstrip().endswith("RaBcd")
+
+
+def test_the_image_changes_in_a_commit_alone(run: Run, tmp_path: Path) -> None:
+    disk = image(tmp_path / "disk.img", WRITER)
+    before = fingerprint(disk)
+    for arguments in ((), ("--on-exit", "discard"), ("--on-exit", "ask")):
+        assert run(*WRITE, *arguments, disk)[0] == 0
+        assert fingerprint(disk) == before
+    code, _, err = run(*WRITE, "--on-exit", "commit", disk)
+    assert code == 0
+    assert "committed 1 sector (0.5 KiB)" in err
+    data = disk.read_bytes()
+    assert data[1024:1536] == data[:512]
+    assert len(data) == 1 << 20
+
+
+def test_a_session_that_changed_nothing_says_nothing(run: Run, tmp_path: Path) -> None:
+    disk = image(tmp_path / "disk.img", READY + IDLE)
+    assert run("--until", "R", disk)[2] == ""
+
+
+BAD_IMAGES: dict[str, tuple[Callable[[Path], object], int, str]] = {
+    "missing": (lambda path: None, 3, "no such file"),
+    "empty": (lambda path: path.touch(), 4, "empty"),
+    "one byte": (lambda path: path.write_bytes(b"x"), 4, "multiple of 512"),
+    "truncated": (lambda path: path.write_bytes(bytes(1000)), 4, "multiple of 512"),
+    "directory": (lambda path: path.mkdir(), 4, "directory"),
+    "fifo": (os.mkfifo, 4, "neither a file"),
+}
+
+
+@pytest.mark.parametrize("kind", BAD_IMAGES)
+def test_a_bad_image_is_named_in_one_line(run: Run, tmp_path: Path, kind: str) -> None:
+    make, expected, words = BAD_IMAGES[kind]
+    path = tmp_path / "bad.img"
+    make(path)
+    before = fingerprint(path) if path.is_file() else None
+    good = image(tmp_path / "good.img", READY + IDLE)
+    for disks in ((path,), (good, path)):
+        code, out, err = run("--timeout", "1", *disks)
+        assert code == expected
+        assert out == ""
+        assert err.count("\n") == 1
+        assert str(path) in err
+        assert words in err
+    assert before == (fingerprint(path) if path.is_file() else None)
+    RawDrive(good).close()  # which nobody holds any more
+
+
+@contextmanager
+def without_privileges() -> Iterator[None]:
+    """Root may read everything; so be somebody else for a while."""
+    if os.geteuid() != 0:
+        yield
+        return
+    os.seteuid(NOBODY)
+    try:
+        yield
+    finally:
+        os.seteuid(0)
+
+
+def test_no_permission(run: Run) -> None:
+    with tempfile.TemporaryDirectory() as folder:  # pytest's own is closed to others as a whole
+        Path(folder).chmod(0o755)
+        path = image(Path(folder) / "secret.img", READY + IDLE)
+        path.chmod(0)
+        with without_privileges():
+            code, out, err = run("--timeout", "1", path)
+        assert (code, out, err.count("\n")) == (5, "", 1)
+        assert f"{path}: " in err
+        assert "Permission denied" in err
+
+
+def test_a_busy_image(run: Run, tmp_path: Path) -> None:
+    path = image(tmp_path / "busy.img", WRITER)
+    before = fingerprint(path)
+    holder = RawDrive(path)
+    code, out, err = run("--timeout", "1", path)
+    holder.close()
+    assert (code, out, err.count("\n")) == (5, "", 1)
+    assert str(path) in err
+    assert "busy" in err
+    assert fingerprint(path) == before
+
+
+def test_a_commit_waits_for_no_other_session(run: Run, tmp_path: Path) -> None:
+    path = image(tmp_path / "shared.img", WRITER)
+    before = fingerprint(path)
+    reader = RawDrive(path, read_only=True)
+    code, _, err = run("-q", *WRITE, "--on-exit", "commit", path)
+    reader.close()
+    assert code == 5
+    assert "busy" in err
+    assert fingerprint(path) == before
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (("--memory", "1"), "memory of 1 MiB"),
+        (("--mips", "0"), "MIPS"),
+        (("--date", "2024-02-30"), "2024-02-30"),
+        (("--date", "1850-01-01"), "1980 to 2099"),
+        (("--timeout", "0"), "--timeout"),
+        (("--timeout", "nan"), "--timeout"),
+        (("--type", r"\q"), r"'\q' has no meaning"),
+        (("--type", "é"), "US keyboard"),
+        (("--press", "ctrl+foo"), "no key 'foo'"),
+        (("--until", ""), "expected a text"),
+        (("--serial", "modem"), "file:PATH"),
+        (("--serial", "file:/nowhere/x"), "/nowhere/x"),
+        (("--debug-console", "/nowhere/x"), "/nowhere/x"),
+        (("--bios", "/nowhere/x"), "/nowhere/x"),
+        (("--pace", "slow"), "slow"),
+        (("--colour",), "--colour"),
+    ],
+)
+def test_wrong_usage(run: Run, arguments: tuple[str, ...], words: str) -> None:
+    code, out, err = run("--timeout", "1", *arguments)
+    assert code == 2
+    assert out == ""
+    assert words in err
+    assert "Traceback" not in err
+
+
+def test_too_many_disks_and_one_twice(run: Run, tmp_path: Path) -> None:
+    disks = [image(tmp_path / f"{i}.img", READY + IDLE) for i in range(5)]
+    code, _, err = run("--timeout", "1", *disks)
+    assert code == 2
+    assert "5 disks" in err
+    code, _, err = run("--timeout", "1", disks[0], disks[0])
+    assert code == 2
+    assert "twice" in err
+
+
+def test_a_guest_that_cannot_go_on(run: Run, tmp_path: Path) -> None:
+    disk = image(tmp_path / "halt.img", f"{READY}\ncli\nhlt")
+    code, out, err = run("--timeout", "5", disk)
+    assert code == 6
+    assert out.rstrip().endswith("R")
+    assert "interrupts off" in err
+    assert "0000:7C" in err
+
+
+def test_a_wait_that_fails_still_shows_and_settles(run: Run, tmp_path: Path) -> None:
+    disk = image(tmp_path / "disk.img", WRITER)
+    picture = tmp_path / "end.png"
+    steps = (*WRITE, "--until", "never", "--timeout", "3")
+    code, out, err = run(*steps, "--screenshot", picture, "--on-exit", "commit", disk)
+    assert code == 7
+    assert out.rstrip().endswith("RW")
+    assert "--until 'never'" in err
+    assert "committed 1 sector" in err
+    assert picture.read_bytes().startswith(b"\x89PNG")
+
+
+def test_a_screenshot_that_cannot_be_written_does_not_lose_the_changes(run: Run, tmp_path: Path) -> None:
+    disk = image(tmp_path / "disk.img", WRITER)
+    code, _, err = run(*WRITE, "--screenshot", "/nowhere/x.png", "--on-exit", "commit", disk)
+    assert code == 2
+    assert "/nowhere/x.png" in err
+    assert "committed 1 sector" in err
+
+
+def test_what_the_guest_sends(run: Run, tmp_path: Path) -> None:
+    source = """
+        mov ax, 0x00E3          ; 9600 baud, 8 bits
+        xor dx, dx
+        int 0x14
+        mov ax, 0x0153          ; send S
+        int 0x14
+        say 'D'
+    """
+    disk = image(tmp_path / "disk.img", source + IDLE)
+    debug = tmp_path / "debug"
+    code, out, _ = run("-q", "--timeout", "1", "--serial", "stdout", "--debug-console", debug, disk)
+    assert (code, out, debug.read_bytes()) == (0, "S", b"D")
+    code, out, _ = run("-q", "--timeout", "1", "--serial", f"file:{tmp_path / 'serial'}", disk)
+    assert (code, out, (tmp_path / "serial").read_bytes()) == (0, "", b"S")
+
+
+def test_the_clock_starts_where_told(run: Run, tmp_path: Path) -> None:
+    source = "mov ah, 4\nint 0x1A\nmov al, cl\nout 0xE9, al\nmov al, dh\nout 0xE9, al\n"
+    disk = image(tmp_path / "disk.img", source + IDLE)
+    debug = tmp_path / "debug"
+    arguments = ("-q", "--timeout", "2", "--debug-console", debug)
+    assert run(*arguments, "--date", "1999-12-31T23:00", disk)[0] == 0
+    assert debug.read_bytes() == b"\x99\x12"
+
+
+@pytest.mark.parametrize(
+    ("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143), (signal.SIGHUP, 129)]
+)
+def test_signals_end_the_session_in_order(tmp_path: Path, number: signal.Signals, code: int) -> None:
+    disk = image(tmp_path / "disk.img", WRITER)
+    console = tmp_path / "console"
+    command = "from pcemu.cli import main; main()"
+    steps = ("--debug-console", console, *WRITE, "--until", "never", "--timeout", "1e6", "--pace", "realtime")
+    process = subprocess.Popen(
+        [sys.executable, "-c", command, "run", *steps, "--on-exit", "commit", disk],
+        stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+    )  # fmt: skip
+    deadline = time.monotonic() + 20
+    while not (console.exists() and console.read_bytes()):
+        assert time.monotonic() < deadline
+        time.sleep(0.02)
+    process.send_signal(number)
+    out, err = process.communicate(timeout=20)
+    assert process.returncode == code
+    assert out.rstrip().endswith("RW")
+    assert f"interrupted by {number.name}" in err
+    assert "committed 1 sector" in err
+    assert disk.read_bytes()[1024:1026] != bytes(2)
+
+
+def test_a_commit_that_has_begun_is_finished(
+    run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    disk = image(tmp_path / "disk.img", WRITER)
+    write = RawDrive.write
+
+    def interrupted_write(drive: RawDrive, lba: int, data: bytes) -> None:
+        os.kill(os.getpid(), signal.SIGINT)
+        os.kill(os.getpid(), signal.SIGTERM)
+        write(drive, lba, data)
+
+    monkeypatch.setattr(RawDrive, "write", interrupted_write)
+    code, _, err = run(*WRITE, "--on-exit", "commit", disk)
+    assert code == 0
+    assert "still writing" in err
+    assert "committed 1 sector" in err
+    data = disk.read_bytes()
+    assert data[1024:1536] == data[:512]
+
+
+def test_a_full_host_disk_fails_the_commit(
+    run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    disk = image(tmp_path / "disk.img", WRITER)
+
+    def full(drive: RawDrive, lba: int, data: bytes) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(drive.path))
+
+    monkeypatch.setattr(RawDrive, "write", full)
+    code, _, err = run("-q", *WRITE, "--on-exit", "commit", disk)
+    assert code == 5
+    assert f"{disk}: writing the changes failed: No space left" in err
+    assert err.count("\n") == 1
+
+
+def test_a_failed_commit_can_be_repeated(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def broken(drive: RawDrive, lba: int, data: bytes) -> None:
+        raise OSError(errno.EIO, "broken")
+
+    path = tmp_path / "disk.img"
+    path.write_bytes(bytes(1 << 20))
+    disk = SessionDisk(path)
+    disk.drive.write(7, b"x" * 512)
+    with monkeypatch.context() as patch:
+        patch.setattr(RawDrive, "write", broken)
+        with pytest.raises(ImageAccessError, match="broken"):
+            disk.commit()
+    assert disk.changed == 1
+    disk.commit()
+    assert disk.changed == 0
+    disk.close()
+    assert path.read_bytes()[7 * 512 : 8 * 512] == b"x" * 512
+
+
+def test_changes_do_not_go_into_an_image_that_another_program_changed(tmp_path: Path) -> None:
+    path = tmp_path / "disk.img"
+    path.write_bytes(bytes(1 << 20))
+    disk = SessionDisk(path)
+    disk.drive.write(7, b"x" * 512)
+    path.write_bytes(b"y" * (1 << 20))
+    with pytest.raises(ImageAccessError, match="another program"):
+        disk.commit()
+    assert disk.changed == 1
+    disk.close()
+    assert path.read_bytes() == b"y" * (1 << 20)
+
+
+def test_what_the_host_failed_at_is_told(run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    source = """
+        xor ax, ax
+        mov es, ax
+        mov ax, 0x0201
+        mov bx, 0x7E00
+        mov cx, 2
+        mov dx, 0x80
+        int 0x13
+    """
+    disk = image(tmp_path / "disk.img", source + READY + IDLE)
+    read = RawDrive.read
+
+    def broken_read(drive: RawDrive, lba: int, buffer: memoryview) -> None:
+        if lba == 1:
+            raise OSError(errno.EIO, os.strerror(errno.EIO), str(drive.path))
+        read(drive, lba, buffer)
+
+    monkeypatch.setattr(RawDrive, "read", broken_read)
+    code, _, err = run("--until", "R", disk)
+    assert code == 0
+    assert err == f"pcemu: {disk}: the host failed, and the guest was told of it: Input/output error\n"
+
+
+@pytest.mark.parametrize(
+    ("text", "keys"),
+    [(r"dir\n", "dir\n"), (r"C:\\new\\n", r"C:\new\n"), (r"\t\b\e\r", "\t\b\x1b\n"), ("plain", "plain")],
+)
+def test_escapes(text: str, keys: str) -> None:
+    assert unescape(text) == keys
+
+
+@pytest.mark.parametrize("text", [r"\d", "\\", "a\\"])
+def test_wrong_escapes(text: str) -> None:
+    with pytest.raises(UsageError, match="has no meaning"):
+        unescape(text)
+
+
+def test_help_tells_the_exit_codes(run: Run) -> None:
+    code, out, _ = run("--help")
+    assert code == 0
+    lines = out.splitlines()
+    for number in (0, 2, 3, 4, 5, 6, 7, 130):
+        assert any(line.split()[:1] == [str(number)] for line in lines), number
+    assert max(map(len, lines)) <= 100
+
+
+def test_tab_completes(monkeypatch: pytest.MonkeyPatch) -> None:
+    class Complete(ShellComplete):
+        name = "test"
+        source_template = ""
+
+    complete = Complete(cli.cli, {}, "pcemu", "_PCEMU_COMPLETE")
+
+    def words(*arguments: str) -> list[str]:
+        return [item.value for item in complete.get_completions(list(arguments[:-1]), arguments[-1])]
+
+    assert words("r") == ["run"]
+    assert words("run", "--on-exit", "") == ["ask", "commit", "discard"]
+    assert "--until" in words("run", "--type", "x", "--u")
+    assert isinstance(cli.cli, click.Group)
