@@ -18,7 +18,7 @@ from pcemu.errors import GuestError
 MAX_SLICE_TICKS = 1_000_000
 # A guest that fell into empty memory executes ADD [BX+SI],AL (00 00) for ever.
 _EMPTY = bytes(64)
-_EMPTY_SLICES = 8
+_EMPTY_SLICES = 2
 
 
 class Execution:

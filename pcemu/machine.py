@@ -24,6 +24,7 @@ import datetime
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Self
 
 from pcemu.bus import PortBus
 from pcemu.clock import MILLISECOND, SECOND, Clock
@@ -108,13 +109,13 @@ class Machine:
         self.clock = Clock()
         self.bus = PortBus()
         self.memory = Memory(config.memory)
-        self.memory.load_rom((config.bios or resource("pcemu-bios.rom")).read_bytes())
+        self.memory.load_rom(_read_rom(config.bios or resource("pcemu-bios.rom")))
         self.cpu = Cpu(self.memory, self.bus)
         self._ram = memoryview(self.memory.ram)
         self._wire()
         tick = max(1, round(1000 / config.mips / CODE_BYTES))
         self.execution = Execution(self.cpu, self.clock, self.pic, self._ram, tick)
-        self.execution.on_reset = self._reset_processor
+        self.execution.on_reset = self.cpu.reset
         self.pacer = Pacer(config.pace)
         self.typist = Typist(self.clock, self.keyboard, self._ram)
         self.typist.before_last = self._remember_screen
@@ -188,10 +189,6 @@ class Machine:
     def _request_reset(self) -> None:
         self.execution.request_reset()
 
-    def _reset_processor(self) -> None:
-        self.cpu.reset()
-        self.cpu.mmu.a20 = True
-
     def _fill_cmos(self) -> None:
         extended = self.memory.size - MEBIBYTE
         words = {CMOS_BASE_KIB: 640, CMOS_ABOVE_16_MIB: max(0, self.memory.size - 16 * MEBIBYTE) >> 16}
@@ -209,7 +206,7 @@ class Machine:
             self.port92, self.rtc, self.vga, self.com1, *self.ata,
         ):  # fmt: skip
             chip.reset()
-        self._reset_processor()
+        self.cpu.reset()
 
     # -- running ----------------------------------------------------------------------------------
 
@@ -304,8 +301,15 @@ class Machine:
             if disk is not None:
                 disk.close()
 
-    def __enter__(self) -> Machine:
+    def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *error: object) -> None:
         self.close()
+
+
+def _read_rom(path: Path) -> bytes:
+    try:
+        return path.read_bytes()
+    except OSError as error:
+        raise UsageError(f"{path}: the system ROM cannot be read: {error.strerror}") from None

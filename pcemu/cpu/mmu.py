@@ -49,8 +49,8 @@ class Mmu:
             self._engine.flush_tlb()
 
     def physical(self, linear: int) -> int:
-        """The physical address behind a linear one."""
-        return linear & self._mask
+        """The physical address behind a linear one; the ROM at the top answers whatever A20 is."""
+        return linear & self._mask if linear < TOP_ROM.start else linear
 
     def _fill(self, uc: int, address: int, access: int, entry: int, data: int) -> bool:
         """Called by the engine for a page that its TLB does not know; False raises a page fault."""
@@ -64,7 +64,7 @@ class Mmu:
             words[0] = address
             words[1] = _PERMIT_ALL
             return True
-        physical = address & self._mask
+        physical = self.physical(address)
         page = physical >> PAGE_SHIFT
         if access == FETCH and page not in self._fetched:
             self._fetched.add(page)
