@@ -64,7 +64,7 @@ class Runner:
             disks = open_disks(options.disks)
             for disk in disks:
                 stack.callback(disk.close)
-            serial = open_serial(options.serial, self._on_host_error)
+            serial = open_serial(options.serial, self._on_sink_error)
             stack.callback(serial.close)
             pc = self._machine(disks, serial, stack)
             if serial.description:
@@ -85,7 +85,7 @@ class Runner:
         options = self._options
         debug = None
         if options.debug_console is not None:
-            console = open_file(options.debug_console, self._on_host_error)
+            console = open_file(options.debug_console, self._on_sink_error)
             stack.callback(console.close)
             debug = console.sink
         return Machine(
@@ -104,7 +104,12 @@ class Runner:
 
     def _on_host_error(self, error: OSError) -> None:
         where = f"{error.filename}: " if error.filename else ""
-        message = f"{where}the host failed, and the guest was told of it: {error.strerror}"
+        self._tell(f"{where}the host failed, and the guest was told of it: {error.strerror}")
+
+    def _on_sink_error(self, error: OSError) -> None:
+        self._tell(f"what the guest puts out is lost from here on: {error.strerror}")
+
+    def _tell(self, message: str) -> None:
         if message not in self._host_errors:  # guests try again
             self._host_errors.append(message)
             self._tell_host_error(message)

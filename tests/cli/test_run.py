@@ -297,6 +297,14 @@ def test_what_the_guest_sends(run: Run, tmp_path: Path) -> None:
     assert (code, out, (tmp_path / "serial").read_bytes()) == (0, "", b"S")
 
 
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs /dev/full")
+def test_a_file_that_fills_up_is_told_once(run: Run, tmp_path: Path) -> None:
+    disk = image(tmp_path / "disk.img", "say 'a'\nsay 'b'\n" + READY + IDLE)
+    code, _, err = run("-q", "--until", "R", "--debug-console", "/dev/full", disk)
+    assert code == 0
+    assert err == "pcemu: what the guest puts out is lost from here on: No space left on device\n"
+
+
 def test_the_clock_starts_where_told(run: Run, tmp_path: Path) -> None:
     source = "mov ah, 4\nint 0x1A\nmov al, cl\nout 0xE9, al\nmov al, dh\nout 0xE9, al\n"
     disk = image(tmp_path / "disk.img", source + IDLE)
