@@ -30,7 +30,7 @@ Port   Read                                  Write
 
 After a reset all registers are zero: monochrome ports, a closed palette, nothing shown.
 
-Datasheets: IBM PS/2 Hardware Interface Technical Reference, Video Subsystem; INMOS IMSG171 (the DAC).
+Datasheet: IBM PS/2 Hardware Interface Technical Reference, Video Subsystem. The DAC is in dac.py.
 
 **Not implemented**: graphics modes (reported as such, drawn black); planes 0–3 behind one address, so
 odd/even and the read and write modes of the graphics controller have no effect, and the whole window is open
@@ -45,8 +45,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from pcemu.clock import Clock
-
-RGB = tuple[int, int, int]
+from pcemu.devices.dac import RGB, Dac
 
 # The ports that the VGA answers; 3BCh–3BFh stay free for a printer.
 PORTS = (
@@ -148,65 +147,6 @@ class VideoMode:
     palette: tuple[RGB, ...]
     """The colours of the 16 attribute values, 0–255 each."""
     overscan: RGB
-
-
-class Dac:
-    """256 colours of 6 bits a component, reached through one address that counts up by itself."""
-
-    STATE_WRITING, STATE_READING = 0x00, 0x03
-
-    def __init__(self) -> None:
-        self.reset()
-
-    def reset(self) -> None:
-        """All black, nothing masked."""
-        self.colours = bytearray(256 * 3)
-        self.mask = 0xFF
-        self.state = self.STATE_WRITING
-        self.address = 0
-        self._colour = bytearray(3)
-        self._component = 0
-
-    def start_read(self, address: int) -> None:
-        """3C7h: read from ``address`` on."""
-        self.state = self.STATE_READING
-        self.address = address
-        self._component = 0
-        self._fetch()
-
-    def start_write(self, address: int) -> None:
-        """3C8h: write from ``address`` on."""
-        self.state = self.STATE_WRITING
-        self.address = address
-        self._component = 0
-
-    def read_data(self) -> int:
-        """3C9h: the next component."""
-        value = self._colour[self._component]
-        self._component += 1
-        if self._component == 3:
-            self._component = 0
-            self._fetch()
-        return value
-
-    def write_data(self, value: int) -> None:
-        """3C9h: the next component; the third stores the colour."""
-        self._colour[self._component] = value & 0x3F
-        self._component += 1
-        if self._component == 3:
-            self._component = 0
-            self.colours[3 * self.address : 3 * self.address + 3] = self._colour
-            self.address = self.address + 1 & 0xFF
-
-    def rgb(self, index: int) -> RGB:
-        """What a colour index looks like on a screen of 8 bits a component."""
-        at = 3 * (index & self.mask)
-        red, green, blue = self.colours[at : at + 3]
-        return red << 2 | red >> 4, green << 2 | green >> 4, blue << 2 | blue >> 4
-
-    def _fetch(self) -> None:
-        self._colour[:] = self.colours[3 * self.address : 3 * self.address + 3]
-        self.address = self.address + 1 & 0xFF
 
 
 class Vga:

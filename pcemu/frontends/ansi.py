@@ -10,7 +10,7 @@ from __future__ import annotations
 from functools import lru_cache
 from itertools import groupby
 
-from pcemu.devices.vga import RGB
+from pcemu.devices.dac import RGB
 from pcemu.screen import TextScreen, decode
 
 CSI = "\x1b["
