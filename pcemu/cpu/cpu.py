@@ -66,6 +66,7 @@ from pcemu.memory import PAGE_SIZE, TOP_ROM, Memory
 PORT_TICKS = 250
 INTERRUPT_TICKS = 250
 TICKS_PER_BLOCK_ITEM = 2
+FLOATING_BUS = 0xFF
 STUCK_AFTER = 10_000  # invalid opcodes at one address, with nothing but their handler in between
 
 _DATA_SEGMENT, _CODE_SEGMENT = 0x9300, 0x9B00  # descriptor flags after reset
@@ -306,7 +307,7 @@ class Cpu:
             self._budget[0] -= PORT_TICKS
             handler = self._handlers.get(port)
             if handler is None:
-                return (1 << 8 * size) - 1 if size == 1 else self._bus.read(port, size)
+                return FLOATING_BUS if size == 1 else self._bus.read(port, size)
             if size == 1 and handler.width == 1:
                 return handler.read(handler.register)
             if handler.read_block is not None:

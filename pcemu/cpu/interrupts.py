@@ -8,8 +8,10 @@ from __future__ import annotations
 from collections.abc import Callable
 from struct import Struct
 
+from pcemu.cpu.flags import arithmetic_flags
 from pcemu.cpu.state import (
     ARITHMETIC_FLAGS,
+    CC_DST,
     CC_OP,
     CC_OP_EFLAGS,
     CC_SRC,
@@ -38,7 +40,8 @@ DIVIDE_ERROR, DEBUG, NMI, BREAKPOINT, OVERFLOW, BOUND, INVALID_OPCODE = range(7)
 DOUBLE_FAULT = 8
 GENERAL_PROTECTION = 13
 
-_CLEARED = ~(FLAG_IF | FLAG_TF | FLAG_AC | FLAG_RF)
+# What stays in EFLAGS: IF, TF, AC and RF are cleared, the arithmetic flags and DF have places of their own.
+_KEPT = 0xFFFFFFFF & ~(FLAG_IF | FLAG_TF | FLAG_AC | FLAG_RF | ARITHMETIC_FLAGS | FLAG_DF)
 _CS_SELECTOR, _CS_BASE, _SS_BASE = SELECTOR[CS], SEGMENT_BASE[CS], SEGMENT_BASE[SS]
 _push_frame = Struct("<HHH").pack_into  # IP, CS, FLAGS
 _push_word = Struct("<H").pack_into
@@ -63,7 +66,7 @@ class Interrupts:
         physical: Callable[[int], int],
         read_eflags: Callable[[], int],
     ) -> None:
-        self._state = state
+        self._old_exception = state.old_exception
         self._q = state.q
         self._d = state.d
         self._ram = ram
@@ -75,9 +78,14 @@ class Interrupts:
     def eflags(self) -> int:
         """EFLAGS as the guest would see them."""
         q, d = self._q, self._d
-        if d[CC_OP] != CC_OP_EFLAGS:
-            return self._read_eflags()
-        return q[EFLAGS] | q[CC_SRC] & ARITHMETIC_FLAGS | (0 if d[DF] == 1 else FLAG_DF)
+        operation, arithmetic = d[CC_OP], q[CC_SRC]
+        if operation == CC_OP_EFLAGS:
+            arithmetic &= ARITHMETIC_FLAGS
+        else:
+            arithmetic = arithmetic_flags(operation, q[CC_DST], arithmetic)
+            if arithmetic < 0:
+                return self._read_eflags()
+        return q[EFLAGS] | arithmetic | (0 if d[DF] == 1 else FLAG_DF)
 
     def deliver(self, vector: int) -> None:
         """Enter the handler of ``vector``; EIP is already where the handler shall return to."""
@@ -93,7 +101,7 @@ class Interrupts:
             )
             if vector < 0:
                 raise TripleFault
-        d[self._state.old_exception] = NO_EXCEPTION  # the engine never does; it would see double faults
+        d[self._old_exception] = NO_EXCEPTION  # the engine never does; it would see double faults
         flags = self.eflags()
         sp = q[ESP] - 6 & 0xFFFF
         frame = q[_SS_BASE] + sp
@@ -102,8 +110,9 @@ class Interrupts:
         else:
             self._push_wrapping(sp, (q[EIP], d[_CS_SELECTOR], flags))
         q[ESP] = q[ESP] & ~0xFFFF | sp
-        q[EFLAGS] &= _CLEARED
-        ip, cs = _read_vector(self._ram, self._physical(q[IDT_BASE] + vector * 4))
+        q[EFLAGS] = flags & _KEPT
+        table = q[IDT_BASE]
+        ip, cs = _read_vector(self._ram, self._physical(table + vector * 4) if table else vector * 4)
         d[_CS_SELECTOR] = cs
         q[_CS_BASE] = cs << 4
         q[EIP] = ip

@@ -14,6 +14,7 @@ from __future__ import annotations
 import ctypes
 import os
 import struct
+from collections.abc import Iterator
 from pathlib import Path
 
 from unicorn import x86_const
@@ -25,7 +26,8 @@ from pcemu.errors import PcemuError
 EAX, ECX, EDX, EBX, ESP, EBP, ESI, EDI = range(8)
 EIP = 16
 EFLAGS = 17  # without the arithmetic flags and DF
-CC_SRC = 19  # the arithmetic flags while CC_OP is CC_OP_EFLAGS
+CC_DST = 18  # what the arithmetic flags follow from: see flags.py
+CC_SRC = 19  # the arithmetic flags themselves while CC_OP is CC_OP_EFLAGS
 CR0, CR2, CR3, CR4 = 53, 55, 56, 57
 IDT_BASE = 51
 GDT_BASE = 48
@@ -65,6 +67,7 @@ _ENV_SIZE = 32768
 _UC_SIZE = 4096
 _SEARCH = 600_000
 _CPU_SIZE = 0x8B00  # of CPUState, which lies in front of the registers
+_ATTEMPTS = 4
 _CODE, _CODE_SIZE = 0x1000, 16  # where the experiments run
 _GENERAL = (
     x86_const.UC_X86_REG_EAX,
@@ -202,11 +205,8 @@ class _Finder:
             states.append(self._read(env - _CPU_SIZE, _CPU_SIZE))
             self._engine.run_stopped(_CODE + 1)
             states.append(self._read(env - _CPU_SIZE, _CPU_SIZE))
-        found = [
-            offset
-            for offset in range(0, _CPU_SIZE, 4)
-            if [struct.unpack_from("<I", state, offset)[0] for state in states] == [1, 0, 1, 0, 1, 0]
-        ]
+        words = zip(*(memoryview(state).cast("I") for state in states), strict=True)
+        found = [4 * i for i, values in enumerate(words) if values == (1, 0, 1, 0, 1, 0)]
         return env - _CPU_SIZE + _only(found, "halted state")
 
     def find_invalid_address(self) -> int:
@@ -228,16 +228,18 @@ class _Finder:
             return self._read(self._uc, _UC_SIZE), self._read(env - _CPU_SIZE, _CPU_SIZE)
 
         self._load(b"\x90\xf4")
-        before, after = self._engine.observe_stop(_CODE, look)
-        changed = [
-            [(i, new) for i, (old, new) in enumerate(zip(a, b, strict=True)) if old != new]
-            for a, b in zip(before, after, strict=True)
-        ]
-        request = [i for i, new in changed[0] if new == 1]
-        exits = [i for i, new in changed[1] if new == 1]
-        high = [i for i, new in changed[1] if new == 0xFF]
-        if len(high) != 2 or high[1] != high[0] + 1 or len(changed[0]) + len(changed[1]) != 4:
-            raise StateNotFound(f"the engine's stop flags are ambiguous: {changed}")
+        written: set[tuple[int, int, int]] = set()  # 0 or 1: which of the two areas; offset; new value
+        for attempt in range(_ATTEMPTS):  # other things change, too, but not every time
+            before, after = self._engine.observe_stop(_CODE, look)
+            changes = {
+                (area, *change) for area in range(2) for change in _changes(before[area], after[area])
+            }
+            written = changes if attempt == 0 else written & changes
+        request = [offset for area, offset, new in written if area == 0 and new == 1]
+        exits = [offset for area, offset, new in written if area == 1 and new == 1]
+        high = sorted(offset for area, offset, new in written if area == 1 and new == 0xFF)
+        if len(high) != 2 or high[1] != high[0] + 1 or len(written) != 4:
+            raise StateNotFound(f"the engine's stop flags are ambiguous: {sorted(written)}")
         base = env - _CPU_SIZE
         return self._uc + _only(request, "stop request"), base + _only(exits, "exit request"), base + high[0]
 
@@ -248,6 +250,15 @@ class _Finder:
     def tidy(self) -> None:
         """Leave no trace of the experiments in RAM."""
         self._ram[_CODE : _CODE + _CODE_SIZE] = bytes(_CODE_SIZE)
+
+
+def _changes(before: bytes, after: bytes) -> Iterator[tuple[int, int]]:
+    """Offset and new value of each byte that changed; the size is a multiple of 8."""
+    words = zip(memoryview(before).cast("Q"), memoryview(after).cast("Q"), strict=True)
+    for start in [8 * i for i, (old, new) in enumerate(words) if old != new]:
+        for offset in range(start, start + 8):
+            if before[offset] != after[offset]:
+                yield offset, after[offset]
 
 
 def _only(found: list[int], what: str) -> int:

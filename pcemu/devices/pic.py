@@ -281,7 +281,9 @@ class I8259:
 
     def _update(self) -> None:
         requests = self._wires & self._armed & self._enabled
-        self._set_int(requests != 0 and (not self.isr or self._winner() != NO_LEVEL))
+        level = requests != 0 and (not self.isr or self._winner() != NO_LEVEL)
+        if level != self.int_out:
+            self._set_int(level)
 
     def _set_int(self, level: bool) -> None:
         if level != self.int_out:
