@@ -65,9 +65,8 @@ NO_EXCEPTION = 0xFFFFFFFF
 
 _ENV_SIZE = 32768
 _UC_SIZE = 4096
-_SEARCH = 600_000
-_CPU_SIZE = 0x8B00  # of CPUState, which lies in front of the registers
-_ATTEMPTS = 4
+_SEARCH = 0x10000  # how far behind the start of CPUState the registers may be
+_ATTEMPTS = 2
 _CODE, _CODE_SIZE = 0x1000, 16  # where the experiments run
 _GENERAL = (
     x86_const.UC_X86_REG_EAX,
@@ -114,9 +113,9 @@ class EngineState:
         self.old_exception = (debug_registers + 96) // 4
         if self.d[self.old_exception] != NO_EXCEPTION:
             raise StateNotFound("the engine's exception state is not where it was expected")
-        self.halted = _view(finder.find_halted(env), 4).cast("I")
+        self.halted = _view(finder.find_halted(), 4).cast("I")
         self.invalid_address = _view(finder.find_invalid_address(), 8).cast("Q")
-        self.stop_flags = finder.find_stop_flags(env)
+        self.stop_flags = finder.find_stop_flags()
         self.flag_addresses = env + 8 * EFLAGS, env + 4 * HFLAGS
         finder.tidy()
 
@@ -137,6 +136,7 @@ class _Finder:
         self._engine = engine
         self._ram = ram
         self._uc = engine.handle.value or 0
+        self._cpu = self._cpu_size = 0  # CPUState, up to the registers
         self._memory = Path("/proc/self/mem")
         if not self._memory.exists():
             raise StateNotFound("this host has no /proc/self/mem to look for the engine's state in")
@@ -152,19 +152,11 @@ class _Finder:
         except OSError:
             return b""
 
-    def _search(self, start: int, pattern: bytes) -> int | None:
-        """The address of ``pattern`` in the mapped memory from ``start`` on."""
-        block = bytearray()
-        while len(block) < _SEARCH:
-            part = self._read(start + len(block), 65536 - (start + len(block)) % 4096)
-            if not part:
-                break
-            block += part
-        found = block.find(pattern)
-        return None if found < 0 else start + found
-
     def find_registers(self) -> int:
-        """The address of CPUX86State, which begins with the general registers."""
+        """The address of CPUX86State, which begins with the general registers.
+
+        It is the end of CPUState, to which the last of the pointers in front of it leads.
+        """
         uc = self._engine.uc
         saved = [uc.reg_read(register) for register in _GENERAL]
         values = [int.from_bytes(os.urandom(4), "little") | 1 for _ in _GENERAL]
@@ -172,10 +164,16 @@ class _Finder:
             uc.reg_write(register, value)
         pattern = struct.pack("<8Q", *values)
         words = struct.unpack("<512Q", self._read(self._uc, _UC_SIZE))
-        pointers = [word for word in words if word > 0x10000 and not word >> 47 and not word & 7]
-        env = next((found for pointer in pointers if (found := self._search(pointer, pattern))), None)
-        if env is None:
+        pointers = dict.fromkeys(word for word in words if word > 0x10000 and not word >> 47 and not word & 7)
+        for pointer in pointers:
+            offset = self._read(pointer, _SEARCH).find(pattern)
+            if offset >= 0:
+                break
+        else:
             raise StateNotFound("the engine's registers were not found in memory")
+        env: int = pointer + offset
+        self._cpu = max(pointer for pointer in pointers if pointer < env)
+        self._cpu_size = env - self._cpu
         uc.reg_write(_GENERAL[0], 0x12345677)
         if self._read(env, 4) != struct.pack("<I", 0x12345677):
             raise StateNotFound("the engine's registers were found as a copy only")
@@ -196,18 +194,18 @@ class _Finder:
             raise StateNotFound("the engine's debug registers were not found in memory")
         return found
 
-    def find_halted(self, env: int) -> int:
+    def find_halted(self) -> int:
         """The address of CPUState.halted: 1 after a run that ended in HLT, 0 after one that did not."""
         self._load(b"\xf4\x90")
         states = []
         for _ in range(3):
             self._engine.run(_CODE)
-            states.append(self._read(env - _CPU_SIZE, _CPU_SIZE))
+            states.append(self._read(self._cpu, self._cpu_size))
             self._engine.run_stopped(_CODE + 1)
-            states.append(self._read(env - _CPU_SIZE, _CPU_SIZE))
+            states.append(self._read(self._cpu, self._cpu_size))
         words = zip(*(memoryview(state).cast("I") for state in states), strict=True)
         found = [4 * i for i, values in enumerate(words) if values == (1, 0, 1, 0, 1, 0)]
-        return env - _CPU_SIZE + _only(found, "halted state")
+        return self._cpu + _only(found, "halted state")
 
     def find_invalid_address(self) -> int:
         """Where the engine leaves the address whose TLB fill was refused (the caller's hook refuses it)."""
@@ -221,11 +219,11 @@ class _Finder:
         ]
         return self._uc + _only(found, "invalid address")
 
-    def find_stop_flags(self, env: int) -> tuple[int, int, int]:
+    def find_stop_flags(self) -> tuple[int, int, int]:
         """What a stop from a hook writes: a byte in the uc struct, a byte and a word before the registers."""
 
         def look() -> tuple[bytes, bytes]:
-            return self._read(self._uc, _UC_SIZE), self._read(env - _CPU_SIZE, _CPU_SIZE)
+            return self._read(self._uc, _UC_SIZE), self._read(self._cpu, self._cpu_size)
 
         self._load(b"\x90\xf4")
         written: set[tuple[int, int, int]] = set()  # 0 or 1: which of the two areas; offset; new value
@@ -240,8 +238,8 @@ class _Finder:
         high = sorted(offset for area, offset, new in written if area == 1 and new == 0xFF)
         if len(high) != 2 or high[1] != high[0] + 1 or len(written) != 4:
             raise StateNotFound(f"the engine's stop flags are ambiguous: {sorted(written)}")
-        base = env - _CPU_SIZE
-        return self._uc + _only(request, "stop request"), base + _only(exits, "exit request"), base + high[0]
+        cpu = self._cpu
+        return self._uc + _only(request, "stop request"), cpu + _only(exits, "exit request"), cpu + high[0]
 
     def _load(self, code: bytes) -> None:
         self._ram[_CODE : _CODE + _CODE_SIZE] = code.ljust(_CODE_SIZE, b"\xf4")
