@@ -187,13 +187,23 @@ def _check_blocks(
     if used[-1] > limit:
         index = int(np.flatnonzero(entries == used[-1])[0])
         refuse(path, f"BAT entry {index}", f"sector {used[-1]}", f"at most {limit}, to end inside the file")
+    _check_apart(path, entries, used, span, structures(footer, header))
     near = used[1:] - used[:-1] < span
     if near.any():
         close = np.flatnonzero(near)
         first, second = (int(used[close[0] + which]) for which in (0, 1))
         index = int(np.flatnonzero(entries == second)[-1])
         refuse(path, f"BAT entry {index}", f"sector {second}", f"one outside the block at sector {first}")
-    places = structures(footer, header)
+
+
+def _check_apart(
+    path: str,
+    entries: np.ndarray[tuple[int], np.dtype[np.uint32]],
+    used: np.ndarray[tuple[int], np.dtype[np.int64]],
+    span: int,
+    places: list[tuple[str, int, int]],
+) -> None:
+    """No block of ``span`` sectors lies on one of ``places``."""
     if used[0] * SECTOR_SIZE >= max(stop for _, _, stop in places):
         return  # all blocks lie behind all structures, as usual
     for name, start, stop in places:
