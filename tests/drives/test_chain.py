@@ -1,0 +1,278 @@
+"""Chains: the map tells who owns each sector, however it was reached."""
+
+from __future__ import annotations
+
+import errno
+import os
+import random
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from pcemu.drives import chain as chain_module
+from pcemu.drives.chain import NO_LAYER, Chain
+from pcemu.drives.create import create_differencing, create_dynamic, create_fixed
+from pcemu.drives.hostfile import HOST, Host, SystemCalls
+from pcemu.drives.open import open_drive, open_layer
+from pcemu.drives.overlay import MemoryOverlay
+from pcemu.drives.probe import Format
+from pcemu.drives.raw import FlatDrive
+from pcemu.drives.sparse import SparseLayer, bit_runs
+from pcemu.testing.drive_conformance import check_refusals, contents, exercise
+from pcemu.testing.memory_drive import MemoryDrive
+from tests.drives.images import fill
+
+MIB = 1 << 20
+
+
+def open_chain(path: Path, host: Host = HOST) -> Chain:
+    drive = open_drive(path, host=host)
+    assert isinstance(drive, Chain)
+    return drive
+
+
+def sparse(path: Path, *, read_only: bool = False) -> SparseLayer:
+    layer = open_layer(str(path), read_only, None, HOST)
+    assert isinstance(layer, SparseLayer)
+    return layer
+
+
+@pytest.fixture
+def child(tmp_path: Path) -> Path:
+    """A child of a fixed image that is full of ones."""
+    base, path = tmp_path / "base.vhd", tmp_path / "child.vhd"
+    create_fixed(base, 6 * MIB)
+    drive = open_drive(base)
+    drive.write(0, b"\x01" * 6 * MIB)
+    drive.close()
+    create_differencing(path, base)
+    return path
+
+
+def test_runs_tell_layer_and_place(child: Path) -> None:
+    drive = open_chain(child)
+    drive.write(10, b"\x02" * 1024)
+    drive.discard(100, 1)
+    head = drive.head
+    assert isinstance(head, SparseLayer)
+    here = head.locate(0)
+    assert list(drive.runs(8, 100)) == [
+        (8, 2, 0, 8 * 512),
+        (10, 2, 1, here + 10 * 512),
+        (12, 88, 0, 12 * 512),
+        (100, 1, 1, here + 100 * 512),
+        (101, 7, 0, 101 * 512),
+    ]
+    assert list(drive.runs(0, drive.sectors))[-1].sectors == drive.sectors - 101  # joined across units
+    drive.close()
+
+
+def test_zeros_below_a_dynamic_base_are_nobodys(tmp_path: Path) -> None:
+    create_dynamic(tmp_path / "base.vhd", 4 * MIB)
+    create_differencing(tmp_path / "child.vhd", tmp_path / "base.vhd")
+    drive = open_chain(tmp_path / "child.vhd")
+    assert list(drive.runs(0, drive.sectors)) == [(0, drive.sectors, NO_LAYER, 0)]
+    drive.close()
+
+
+def test_a_larger_child_has_zeros_beyond_its_parent(child: Path) -> None:
+    grown = child.with_name("grown.vhd")
+    create_differencing(grown, child, size=9 * MIB + 512)
+    drive = open_chain(grown)
+    model = bytearray(b"\x01" * 6 * MIB + bytes(3 * MIB + 512))
+    assert contents(drive) == model
+    exercise(drive, model, random.Random(4))
+    drive.close()
+
+
+def test_a_base_that_is_no_file_is_read_through_its_protocol(child: Path) -> None:
+    memory = MemoryDrive(12288)
+    exercise(memory, model := bytearray(12288 * 512), random.Random(1), 50)
+    writes = memory.writes
+    drive = Chain([memory, sparse(child)])
+    assert contents(drive) == model
+    exercise(drive, model, random.Random(2), 50)
+    check_refusals(drive)
+    drive.close()
+    assert memory.closed and memory.writes == writes
+
+
+def test_an_overlay_in_memory_stands_above_a_chain(child: Path) -> None:
+    overlay = MemoryOverlay(open_chain(child))
+    model = contents(overlay)
+    exercise(overlay, model, random.Random(6), 60)
+    overlay.commit()
+    overlay.close()
+    drive = open_chain(child)
+    assert contents(drive) == model
+    drive.close()
+
+
+def test_the_map_is_bounded_and_right_when_entries_fall_out(
+    child: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(chain_module, "MAP_MEMORY", 20000)  # two units
+    drive = open_chain(child)
+    exercise(drive, bytearray(b"\x01" * 6 * MIB), random.Random(5), 100)
+    assert len(drive._map) <= 2
+    drive.close()
+
+
+class Interrupting(SystemCalls):
+    """Reads and writes are interrupted, then short, then whole."""
+
+    turn = 0
+
+    def _short(self, buffers: Sequence[Any]) -> list[memoryview]:
+        self.turn += 1
+        if self.turn % 3 == 1:
+            raise InterruptedError(errno.EINTR, os.strerror(errno.EINTR))
+        view = memoryview(buffers[0])
+        return [view[:200] if self.turn % 3 == 2 else view]
+
+    def preadv(self, fd: int, buffers: Sequence[Any], offset: int) -> int:
+        return os.preadv(fd, self._short(buffers), offset)
+
+    def pwritev(self, fd: int, buffers: Sequence[Any], offset: int) -> int:
+        return os.pwritev(fd, self._short(buffers), offset)
+
+
+def test_interrupted_and_short_transfers_are_continued(child: Path) -> None:
+    drive = open_chain(child, Host(Interrupting()))
+    exercise(drive, bytearray(b"\x01" * 6 * MIB), random.Random(11), 80)
+    drive.close()
+
+
+def test_a_failed_write_leaves_old_or_new_data_and_can_be_repeated(child: Path) -> None:
+    class Full(SystemCalls):
+        room = 10_000
+
+        def pwritev(self, fd: int, buffers: Sequence[Any], offset: int) -> int:
+            if self.room <= 0:
+                raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+            done = os.pwritev(fd, [memoryview(buffers[0])[: self.room]], offset)
+            self.room -= done
+            return done
+
+    calls = Full()
+    drive = open_chain(child, Host(calls))
+    for room in range(0, 20_000, 700):
+        calls.room = room
+        before = contents(drive)
+        data = random.Random(room).randbytes(20 * 512)
+        with pytest.raises(OSError) as caught:
+            for lba in (5, 4090, 8190):  # the last two cross blocks
+                drive.write(lba, data)
+            drive.flush()
+        assert caught.value.errno == errno.ENOSPC
+        now = contents(drive)
+        for lba in range(drive.sectors):
+            sector = now[lba * 512 : lba * 512 + 512]
+            if not any(start <= lba < start + 20 for start in (5, 4090, 8190)):
+                assert sector == before[lba * 512 : lba * 512 + 512]
+    calls.room = 1 << 30
+    for lba in (5, 4090, 8190):
+        drive.write(lba, data)
+    drive.close()
+    drive = open_chain(child)
+    for lba in (5, 4090, 8190):
+        assert contents(drive)[lba * 512 : (lba + 20) * 512] == data
+    drive.close()
+
+
+def test_a_new_head_takes_the_writes_and_hides_the_old(child: Path) -> None:
+    drive = open_chain(child)
+    model = contents(drive)
+    exercise(drive, model, random.Random(1), 50)
+    for number in range(4):
+        path = child.with_name(f"next{number}.vhd")
+        head = drive.head
+        assert isinstance(head, SparseLayer)
+        create_differencing(path, head)
+        frozen = Path(head.path).read_bytes()
+        drive.push(sparse(path))
+        exercise(drive, model, random.Random(number), 50)
+        drive.flush()
+        assert Path(head.path).read_bytes() == frozen
+    drive.close()
+    again = open_chain(path)
+    assert contents(again) == model and len(again.layers) == 6
+    again.close()
+
+
+def test_closing_closes_all_layers_even_when_the_flush_fails(child: Path) -> None:
+    class Broken(SystemCalls):
+        def fdatasync(self, fd: int) -> None:
+            raise OSError(errno.EIO, os.strerror(errno.EIO))
+
+    drive = open_chain(child, Host(Broken()))
+    drive.write(0, bytes(512))
+    with pytest.raises(OSError):
+        drive.close()
+    open_drive(child).close()  # not locked any more
+    with pytest.raises(OSError):
+        drive.read(0, bytearray(512))
+
+
+def test_the_geometry_is_the_bases_at_any_depth(tmp_path: Path) -> None:
+    base = tmp_path / "base.img"
+    base.write_bytes(bytes(20 * MIB))
+    depth0 = open_drive(base)
+    geometry = depth0.geometry
+    depth0.close()
+    for number in range(3):
+        create_differencing(tmp_path / f"{number}.vhd", base)
+        base = tmp_path / f"{number}.vhd"
+    drive = open_drive(base)
+    assert drive.geometry == geometry
+    drive.close()
+
+
+def test_layers_know_their_own_sectors(child: Path) -> None:
+    drive = open_chain(child)
+    drive.write(4000, b"\x05" * 512 * 200)
+    drive.write(9, b"\x05" * 512)
+    drive.close()
+    layer = sparse(child, read_only=True)
+    runs = list(layer.owned_runs())
+    assert [run[:2] for run in runs] == [(9, 1), (4000, 96), (4096, 104)]
+    for _, count, offset in runs:
+        assert layer.file.read_bytes(offset, count * 512) == b"\x05" * (count * 512)
+    layer.close()
+
+
+@pytest.mark.parametrize("block_size", [4096, 512 << 10, 2 * MIB, 8 * MIB])
+def test_block_data_is_aligned_for_the_hosts_pages(block_size: int, tmp_path: Path) -> None:
+    path = tmp_path / "disk.vhd"
+    create_dynamic(path, 32 * MIB, block_size=block_size)
+    fill(path, bytearray(32 * MIB), random.Random(1))
+    layer = sparse(path, read_only=True)
+    places = [layer.locate(lba) for lba in range(0, layer.sectors, layer.block_sectors)]
+    assert any(place > 0 for place in places)
+    assert all(place % 4096 == 0 for place in places if place > 0)
+    layer.close()
+
+
+def test_zeros_take_no_space_where_nothing_is_below(tmp_path: Path) -> None:
+    create_dynamic(tmp_path / "disk.vhd", 64 * MIB)
+    size = (tmp_path / "disk.vhd").stat().st_size
+    drive = open_drive(tmp_path / "disk.vhd")
+    drive.write(0, bytes(32 * MIB))
+    drive.discard(0, drive.sectors)
+    drive.close()
+    assert (tmp_path / "disk.vhd").stat().st_size == size
+
+
+def test_bit_runs() -> None:
+    assert bit_runs(0, 8) == []
+    assert bit_runs(0xFF, 8) == [(0, 8)]
+    assert bit_runs(0b10011101, 8) == [(0, 1), (3, 6), (7, 8)]
+
+
+def test_a_format_that_is_named_is_kept(tmp_path: Path) -> None:
+    create_fixed(tmp_path / "disk.vhd", MIB)
+    drive = open_drive(tmp_path / "disk.vhd", format=Format.FIXED)
+    assert isinstance(drive, FlatDrive) and drive.sectors == 2048
+    drive.close()

@@ -1,0 +1,192 @@
+"""The host's file system: whole transfers, interrupted calls, missing features, locks."""
+
+from __future__ import annotations
+
+import errno
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from pcemu.drives import hostfile, locks
+from pcemu.drives.hostfile import HOST, Host, SystemCalls
+from pcemu.errors import ImageAccessError, ImageFormatError, ImageNotFoundError
+
+HOLE = 1 << 20
+
+
+@pytest.fixture
+def sparse_file(tmp_path: Path) -> Path:
+    """Data at 1 MiB and at 3 MiB, holes around."""
+    path = tmp_path / "sparse"
+    with path.open("wb") as file:
+        for place in (1, 3):
+            file.seek(place * HOLE)
+            file.write(b"\x66" * 65536)
+        file.truncate(5 * HOLE)
+    return path
+
+
+class InterruptedOnce(SystemCalls):
+    """Every call by name fails with EINTR the first time."""
+
+    def __init__(self) -> None:
+        self.seen: set[str] = set()
+
+    def __getattribute__(self, name: str) -> Any:
+        real = object.__getattribute__(self, name)
+        if name.startswith("_") or name == "seen":
+            return real
+
+        def call(*arguments: Any) -> Any:
+            if name not in self.seen:
+                self.seen.add(name)
+                raise InterruptedError(errno.EINTR, os.strerror(errno.EINTR))
+            return real(*arguments)
+
+        return call
+
+
+def test_every_call_is_repeated_when_a_signal_interrupts_it(tmp_path: Path, sparse_file: Path) -> None:
+    calls = InterruptedOnce()
+    host = Host(calls)
+    file = host.create(str(tmp_path / "new"))
+    file.write(b"abc" * 1000, 0)
+    file.truncate(8192)
+    file.sync()
+    file.sync_all()
+    assert file.read_bytes(3, 3) == b"abc"
+    file.zero(0, 4096)
+    assert file.size() == 8192 and file.status().st_size == 8192
+    assert list(file.data_runs(0, 8192)) in ([], [(0, 8192)], [(0, 4096)])
+    source = HOST.open_image(str(sparse_file), read_only=True)
+    file.copy_from(source, HOLE, 0, 512)
+    assert file.read_bytes(0, 512) == b"\x66" * 512
+    source.close()
+    host.link(str(tmp_path / "new"), str(tmp_path / "second"))
+    host.rename(str(tmp_path / "second"), str(tmp_path / "third"))
+    host.stat(str(tmp_path / "third"))
+    host.unlink(str(tmp_path / "third"))
+    host.sync_dir_of(str(tmp_path / "third"))
+    file.close()
+    public = {name for name in vars(SystemCalls) if not name.startswith("_")}
+    assert calls.seen == public
+
+
+@pytest.mark.parametrize("offered", [True, False])
+def test_data_runs_skip_holes_where_they_can_be_told(
+    offered: bool, sparse_file: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    if not offered:
+
+        def refuse(self: SystemCalls, fd: int, offset: int, whence: int) -> int:
+            raise OSError(errno.EINVAL, "")
+
+        monkeypatch.setattr(SystemCalls, "lseek", refuse)
+    file = HOST.open_image(str(sparse_file), read_only=True)
+    runs = list(file.data_runs(0, 4 * HOLE))
+    file.close()
+    if offered and sparse_file.stat().st_blocks * 512 < HOLE:
+        assert runs == [(HOLE, HOLE + 65536), (3 * HOLE, 3 * HOLE + 65536)]
+    else:
+        assert runs == [(0, 4 * HOLE)]
+
+
+@pytest.mark.parametrize("code", [0, errno.EXDEV, errno.EIO])
+def test_copying_falls_back_where_the_kernel_does_not_copy(
+    code: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Calls(SystemCalls):
+        def copy_file_range(self, *arguments: Any) -> int:
+            if code:
+                raise OSError(code, os.strerror(code))
+            return super().copy_file_range(*arguments)
+
+    monkeypatch.setattr(hostfile, "COPY_SIZE", 1000)
+    host = Host(Calls())
+    source, target = host.create(str(tmp_path / "a")), host.create(str(tmp_path / "b"))
+    data = os.urandom(10_500)
+    source.write(data, 0)
+    if code == errno.EIO:
+        with pytest.raises(OSError):
+            target.copy_from(source, 300, 70, 10_000)
+    else:
+        target.copy_from(source, 300, 70, 10_000)
+        assert target.read_bytes(70, 10_000) == data[300:10_300]
+    source.close()
+    target.close()
+
+
+def test_what_is_no_image_is_refused_without_hanging(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "fifo")
+    for name, error in (("fifo", ImageFormatError), ("none", ImageNotFoundError), (".", ImageFormatError)):
+        with pytest.raises(error):
+            HOST.open_image(str(tmp_path / name), read_only=True)
+    with pytest.raises(ImageAccessError):
+        HOST.open_image("nul\0byte", read_only=True)
+
+
+def test_an_image_replaced_while_it_is_opened_is_opened_anew(tmp_path: Path) -> None:
+    path, other = tmp_path / "disk", tmp_path / "other"
+
+    class Replacing(SystemCalls):
+        replace = True
+
+        def open(self, path: str, flags: int, mode: int = 0o666) -> int:
+            fd = super().open(path, flags, mode)
+            if self.replace:
+                self.replace = False
+                other.replace(path)
+            return fd
+
+    path.write_bytes(b"old")
+    other.write_bytes(b"new")
+    file = Host(Replacing()).open_image(str(path), read_only=False)
+    assert file.read_bytes(0, 3) == b"new"
+    file.close()
+
+
+HOLDER = """
+import sys
+from pcemu.drives.hostfile import HOST
+file = HOST.open_image(sys.argv[1], read_only=False)
+print("locked", flush=True)
+sys.stdin.read()
+"""
+
+
+def test_the_holder_is_named_and_its_end_is_the_locks_end(sparse_file: Path) -> None:
+    command = [sys.executable, "-c", HOLDER, str(sparse_file)]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None and process.stdout.readline() == "locked\n"
+        with pytest.raises(ImageAccessError) as caught:
+            HOST.open_image(str(sparse_file), read_only=True)
+        assert f"process {process.pid} (" in str(caught.value)
+        process.kill()
+    HOST.open_image(str(sparse_file), read_only=False).close()
+
+
+def test_locks_can_be_changed(sparse_file: Path) -> None:
+    first = HOST.open_image(str(sparse_file), read_only=True)
+    second = HOST.open_image(str(sparse_file), read_only=True)
+    with pytest.raises(ImageAccessError, match="for writing"):
+        locks.lock_file(first.fd, first.path, shared=False)
+    second.close()
+    locks.lock_file(first.fd, first.path, shared=False)
+    assert locks.holders(first.fd) == [os.getpid()]
+    with pytest.raises(ImageAccessError, match="for reading"):
+        HOST.open_image(str(sparse_file), read_only=True)
+    first.close()
+
+
+def test_a_descriptor_is_closed_once(tmp_path: Path) -> None:
+    file = HOST.create(str(tmp_path / "a"))
+    fd = file.fd
+    file.close()
+    again = os.dup2(os.open(tmp_path / "a", os.O_RDONLY), fd)  # another file gets the same number
+    file.close()
+    os.fstat(again)
+    os.close(again)
