@@ -92,6 +92,7 @@ class Execution:
         self._clock.advance_to(when)
 
     def _check_empty(self) -> None:
+        self._cpu.check_segment_end()
         at = self._cpu.linear_ip
         if self._ram[at : at + len(_EMPTY)] != _EMPTY:
             self._empty_slices = 0

@@ -294,8 +294,17 @@ class Cpu:
             self._fail(error)
         return True
 
+    def check_segment_end(self) -> None:
+        """GuestError when the guest ran past the end of its code segment in real mode.
+
+        A processor would fault there, without end; the engine does not look at the limit.
+        """
+        if self._q[EIP] & 0xFFFFFFFF > 0xFFFF and not self.protected:
+            raise GuestError(f"the guest ran past the end of its code segment, and is at {self.location}")
+
     def _count_invalid(self) -> None:
         """Refuse to go on when a handler returns to the same invalid opcode for ever."""
+        self.check_segment_end()
         where, times = self._last_invalid
         here = self.linear_ip
         self._last_invalid = (here, times + 1 if here == where else 1)
