@@ -23,6 +23,9 @@ from typing import NamedTuple
 
 from pcemu.errors import UsageError
 
+PORTS = 0x10000
+FLOATING_BUS = 0xFF
+
 Read = Callable[[int], int]
 Write = Callable[[int, int], None]
 ReadBlock = Callable[[int, int, int], bytes]
@@ -41,11 +44,25 @@ class Handler(NamedTuple):
     write_block: WriteBlock | None
 
 
+def _read_nobody(register: int) -> int:
+    return FLOATING_BUS
+
+
+def _write_nobody(register: int, value: int) -> None:
+    pass
+
+
 class PortBus:
-    """Dispatches port accesses; the processor calls :meth:`read` and :meth:`write`."""
+    """Dispatches port accesses; the processor calls :meth:`read` and :meth:`write`.
+
+    Most accesses are a byte wide and to a port as wide, so these have a short cut: ``byte_reads`` and
+    ``byte_writes`` hold function and register of each such port, and None where the port is wider.
+    """
 
     def __init__(self) -> None:
         self.handlers: dict[int, Handler] = {}
+        self.byte_reads: list[tuple[Read, int] | None] = [(_read_nobody, 0)] * PORTS
+        self.byte_writes: list[tuple[Write, int] | None] = [(_write_nobody, 0)] * PORTS
 
     def attach(
         self,
@@ -70,7 +87,10 @@ class PortBus:
             if other is not None:
                 raise UsageError(f"port {port:#06x} is wanted by {name} but belongs to {other.name}")
         for port in ports:
-            self.handlers[port] = Handler(name, port - base, width, read, write, read_block, write_block)
+            register = port - base
+            self.handlers[port] = Handler(name, register, width, read, write, read_block, write_block)
+            self.byte_reads[port] = (read, register) if width == 1 else None
+            self.byte_writes[port] = (write, register) if width == 1 else None
 
     def read(self, port: int, size: int) -> int:
         """Read ``size`` (1, 2 or 4) bytes from ``port``."""
@@ -83,7 +103,7 @@ class PortBus:
         value = 0
         for i in range(size):
             handler = self.handlers.get((port + i) & 0xFFFF)
-            byte = 0xFF if handler is None else handler.read(handler.register) & 0xFF
+            byte = FLOATING_BUS if handler is None else handler.read(handler.register) & 0xFF
             value |= byte << 8 * i
         return value
 

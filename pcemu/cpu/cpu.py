@@ -66,7 +66,6 @@ from pcemu.memory import PAGE_SIZE, TOP_ROM, Memory
 PORT_TICKS = 250
 INTERRUPT_TICKS = 250
 TICKS_PER_BLOCK_ITEM = 2
-FLOATING_BUS = 0xFF
 STUCK_AFTER = 10_000  # invalid opcodes at one address, with nothing but their handler in between
 
 _DATA_SEGMENT, _CODE_SEGMENT = 0x9300, 0x9B00  # descriptor flags after reset
@@ -108,6 +107,7 @@ class Cpu:
     def __init__(self, memory: Memory, bus: PortBus) -> None:
         self._engine = engine = Engine()
         self._handlers = bus.handlers
+        self._byte_reads, self._byte_writes = bus.byte_reads, bus.byte_writes
         self._bus = bus
         self._error: BaseException | None = None
         self._ram = memoryview(memory.ram)
@@ -314,36 +314,44 @@ class Cpu:
     def _on_in(self, uc: int, port: int, size: int, data: int) -> int:
         try:
             self._budget[0] -= PORT_TICKS
-            handler = self._handlers.get(port)
-            if handler is None:
-                return FLOATING_BUS if size == 1 else self._bus.read(port, size)
-            if size == 1 and handler.width == 1:
-                return handler.read(handler.register)
-            if handler.read_block is not None:
-                value = self._string_io.read(handler, size)
-                if value >= 0:
-                    self._charge_block()
-                    return value
-            return self._bus.read(port, size)
+            if size == 1:
+                answer = self._byte_reads[port]
+                if answer is not None:
+                    read, register = answer
+                    return read(register)
+            return self._wide_in(port, size)
         except BaseException as error:
             self._fail(error)
             return 0
 
+    def _wide_in(self, port: int, size: int) -> int:
+        handler = self._handlers.get(port)
+        if handler is not None and handler.read_block is not None:
+            value = self._string_io.read(handler, size)
+            if value >= 0:
+                self._charge_block()
+                return value
+        return self._bus.read(port, size)
+
     def _on_out(self, uc: int, port: int, size: int, value: int, data: int) -> None:
         try:
             self._budget[0] -= PORT_TICKS
-            handler = self._handlers.get(port)
-            if handler is None:
-                if size > 1:
-                    self._bus.write(port, size, value)
-            elif size == 1 and handler.width == 1:
-                handler.write(handler.register, value & 0xFF)
-            elif handler.write_block is not None and self._string_io.write(handler, size):
-                self._charge_block()
-            else:
-                self._bus.write(port, size, value)
+            if size == 1:
+                answer = self._byte_writes[port]
+                if answer is not None:
+                    write, register = answer
+                    write(register, value & 0xFF)
+                    return
+            self._wide_out(port, size, value)
         except BaseException as error:
             self._fail(error)
+
+    def _wide_out(self, port: int, size: int, value: int) -> None:
+        handler = self._handlers.get(port)
+        if handler is not None and handler.write_block is not None and self._string_io.write(handler, size):
+            self._charge_block()
+        else:
+            self._bus.write(port, size, value)
 
     def _charge_block(self) -> None:
         self._budget[0] -= self._string_io.moved * TICKS_PER_BLOCK_ITEM
