@@ -221,8 +221,8 @@ key_identity:
 ;   more, or the cursor moved, or a disk was used: at work                          back to 0
 POLLS_TO_REST           equ 4096
 POLL_IDLE               equ POLLS_TO_REST / 32
-POLL_QUICK              equ 1
-POLL_AFTER_REST         equ POLLS_TO_REST - 8 * POLL_IDLE       ; still idle: 8 more polls, then the next rest
+POLL_QUICK              equ 2
+POLL_AFTER_REST         equ POLLS_TO_REST - 8 * POLL_IDLE       ; 8 more idle polls, then the next rest
 POLL_UNIT               equ 64          ; interrupts
 
 rest_if_polled:
@@ -267,8 +267,7 @@ rest_if_polled:
         mov     cx, [BDA_TICKS]         ; the rest is not a gap
         mov     [es:EBDA_POLL_TICK], cx
         mov     word [es:EBDA_POLL_COUNT], POLL_AFTER_REST
-        cmp     dx, POLL_IDLE
-        je      .remember
+        jmp     .remember
 .busy:
         mov     word [es:EBDA_POLL_COUNT], 0
 .remember:

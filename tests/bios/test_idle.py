@@ -9,7 +9,7 @@ from pcemu.testing.memory_drive import MemoryDrive
 from tests.assembler import assemble
 
 STARTED, DONE = b"SD"
-POLLS = 2000
+POLLS = 1500
 
 PRINT = "mov ax, 0E2Eh\nmov bx, 7\nint 10h"
 READ_SECTOR = "mov ax, 0201h\nmov bx, 8000h\nmov cx, 1\nmov dx, 80h\nint 13h"
