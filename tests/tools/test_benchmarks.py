@@ -1,0 +1,79 @@
+"""tools/bench: how samples become figures, and that its guests run."""
+
+from __future__ import annotations
+
+import shutil
+
+import pytest
+
+from tests.conftest import require
+from tools.benchmarks import bare, guests
+from tools.benchmarks.booting import find_freedos
+from tools.benchmarks.figures import Figure, Result, Unavailable
+from tools.benchmarks.marks import Marks
+
+FASTER = Figure("speed", "Speed", "MB/s", 5, at_least=True, against=("a", "b"))
+SAMPLES = [
+    {"speed": 60.0, "speed/a": 10.0, "speed/b": 12.0, "speeds": 1.0},
+    {"speed": 50.0, "speed/a": 5.0, "speed/b": 10.0},
+    {"speed": 10.0, "speed/a": 4.0, "speed/b": 2.0},
+]
+
+
+def test_ratios_are_medians_of_pairs() -> None:
+    result = Result.of(FASTER, SAMPLES)
+    assert result.value == 50
+    assert result.ratio("a") == 6
+    assert result.ratio("b") == 5
+    assert set(result.peers) == {"a", "b"}
+
+
+@pytest.mark.parametrize(("limit", "met"), [(5, True), (5.5, False)])
+def test_a_target_has_to_be_met_against_every_peer(limit: float, met: bool) -> None:
+    figure = Figure("speed", "Speed", "MB/s", limit, at_least=True, against=("a", "b"))
+    assert Result.of(figure, SAMPLES).met is met
+
+
+def test_targets_without_a_peer_are_for_the_value() -> None:
+    samples = [{"time": value} for value in (3.0, 1.0, 2.0)]
+    assert Result.of(Figure("time", "Time", "ms", 2), samples).met is True
+    assert Result.of(Figure("time", "Time", "ms", 1.9), samples).met is False
+    assert Result.of(Figure("time", "Time", "ms"), samples).met is None
+
+
+def test_nothing_is_said_of_a_target_whose_peer_did_not_run() -> None:
+    samples = [{"speed": 1.0, "speed/a": 1.0}]
+    assert Result.of(FASTER, samples).met is None
+
+
+def test_a_part_lasts_until_the_next_mark() -> None:
+    times = iter([1.0, 3.0, 7.0, 8.0])
+    marks = Marks(lambda: next(times))
+    for byte in b"AB.":
+        assert not marks.ended
+        marks.set(byte)
+    assert marks.ended
+    assert (marks.seconds("A"), marks.seconds("B"), marks.seconds("C")) == (2.0, 4.0, None)
+
+
+def test_a_part_that_failed_took_no_time_to_speak_of() -> None:
+    marks = Marks(lambda: 0.0)
+    for byte in b"A!":
+        marks.set(byte)
+    assert marks.ended
+    assert marks.seconds("A") is None
+
+
+def test_a_guest_runs_on_pcemu_and_on_bare_unicorn() -> None:
+    require(shutil.which("nasm") is not None, "nasm")
+    for marks in (guests.run_program("port"), bare.run_guest(guests.assemble("port"), count=False)):
+        assert all(marks.seconds(part) for part in "ION")
+
+
+def test_a_missing_guest_is_told_with_what_to_do(monkeypatch: pytest.MonkeyPatch, tmp_path: object) -> None:
+    monkeypatch.setenv("PCEMU_GUESTS", str(tmp_path))
+    with pytest.raises(Unavailable, match=r"freedos-1\.2-hd\.img\.xz: no such file; set PCEMU_GUESTS"):
+        find_freedos(guests.SOURCES)
+    monkeypatch.delenv("PCEMU_GUESTS")
+    with pytest.raises(Unavailable, match="set PCEMU_GUESTS"):
+        find_freedos(guests.SOURCES)
