@@ -188,8 +188,9 @@ class I8259:
 
     def _write_ocw1(self, value: int) -> None:
         self.imr = value
-        self._enabled = ~value & ALL_LEVELS if self._ready else 0
-        self._update()
+        self._enabled = enabled = ~value & ALL_LEVELS if self._ready else 0
+        if self.int_out or self._wires & self._armed & enabled:
+            self._update()
 
     def _write_ocw2(self, value: int) -> None:
         level = value & OCW2_LEVEL
