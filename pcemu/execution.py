@@ -93,7 +93,7 @@ class Execution:
 
     def _check_empty(self) -> None:
         self._cpu.check_segment_end()
-        at = self._cpu.linear_ip
+        at = self._cpu.physical_ip
         if self._ram[at : at + len(_EMPTY)] != _EMPTY:
             self._empty_slices = 0
             return

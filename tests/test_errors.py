@@ -70,7 +70,8 @@ def test_the_command_line_ends_with_one_line_and_the_code(
 
 def test_every_error_that_leaves_its_module_is_of_the_tree() -> None:
     internal = {
-        "TripleFault",  # pcemu/cpu/interrupts.py: cpu.py makes a GuestError of it
+        "TripleFault",  # pcemu/cpu/faults.py: cpu.py makes a GuestError of it
+        "Fault",  # pcemu/cpu/faults.py: delivered to the guest
         "SessionEnded",  # pcemu/frontends/terminal.py: the user wants to go; the command ends in good order
         "Interrupted",  # pcemu/cli/signals.py: so does who sent a signal
     }

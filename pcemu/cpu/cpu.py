@@ -8,24 +8,34 @@ An interrupt request (:attr:`Cpu.set_request`) ends it before the first block wh
 
 from __future__ import annotations
 
+import os
+from collections.abc import Callable
 from enum import Enum
 from typing import NamedTuple
 
 from unicorn import x86_const
 
 from pcemu.bus import PortBus
-from pcemu.cpu.engine import Engine
-from pcemu.cpu.interrupts import INVALID_OPCODE, Interrupts, TripleFault
+from pcemu.cpu.context_state import ContextState
+from pcemu.cpu.control import INTERCEPT_BASE, ControlRegisters
+from pcemu.cpu.cpuid import RESET_EDX, cpuid
+from pcemu.cpu.engine import CPUID, RDTSC, REFUSED, Engine
+from pcemu.cpu.faults import DEBUG, GENERAL_PROTECTION, INVALID_OPCODE, Fault, PageFault, TripleFault
+from pcemu.cpu.interrupts import Interrupts
+from pcemu.cpu.io_guard import IoGuard
+from pcemu.cpu.live_state import LiveState
 from pcemu.cpu.mmu import WRITE_SINK, Mmu
 from pcemu.cpu.slices import slice_counter
 from pcemu.cpu.state import (
-    CC_OP,
-    CC_OP_EFLAGS,
-    CC_SRC,
     CR0,
+    CR0_ET,
     CR0_PE,
+    CR2,
+    CR3,
     CS,
-    DF,
+    DR6_BREAKPOINTS,
+    DR6_SINGLE_STEP,
+    DR7_RESET,
     DS,
     EAX,
     EBP,
@@ -39,38 +49,49 @@ from pcemu.cpu.state import (
     ESI,
     ESP,
     FLAG_IF,
+    FLAG_RF,
+    FLAG_TF,
     FS,
     GDT_BASE,
     GDT_LIMIT,
     GS,
-    HF_ADDSEG,
-    HF_CS32,
     HF_INHIBIT_IRQ,
-    HF_SS32,
     HFLAGS,
     IDT_BASE,
     IDT_LIMIT,
+    LDT,
+    LDT_BASE,
+    LDT_FLAGS,
+    LDT_LIMIT,
     NO_EXCEPTION,
-    REFUSED_ADDRESS,
     SEGMENT_BASE,
-    SEGMENT_FLAGS,
-    SEGMENT_LIMIT,
     SELECTOR,
     SS,
+    TR,
+    TR_BASE,
+    TR_FLAGS,
+    TR_LIMIT,
     EngineState,
+    StateNotFound,
 )
 from pcemu.cpu.string_io import StringIo
+from pcemu.cpu.tasks import Tasks
 from pcemu.errors import GuestError
 from pcemu.memory import PAGE_SIZE, TOP_ROM, Memory
 
 PORT_TICKS = 250
 INTERRUPT_TICKS = 250
 TICKS_PER_BLOCK_ITEM = 2
+RDTSC_TICKS = 20
 STUCK_AFTER = 10_000  # invalid opcodes at one address, with nothing but their handler in between
 
 _DATA_SEGMENT, _CODE_SEGMENT = 0x9300, 0x9B00  # descriptor flags after reset
-_CR0_RESET = 0x10  # ET
-_RESET_EDX = 0x633  # family, model, stepping
+_LDT_SEGMENT, _TSS_SEGMENT = 0x8200, 0x8B00
+_NOWHERE = 1 << 32
+_UC_CR0, _UC_CR4 = x86_const.UC_X86_REG_CR0, x86_const.UC_X86_REG_CR4
+_UC_EFLAGS = x86_const.UC_X86_REG_EFLAGS
+# Set to "public": do without views of the engine's memory, as on hosts where it cannot be found.
+STATE_VARIABLE = "PCEMU_CPU_STATE"
 
 
 class Stop(Enum):
@@ -102,9 +123,13 @@ class Registers(NamedTuple):
 
 
 class Cpu:
-    """An 80386-class processor on a port bus and guest memory."""
+    """A Pentium II-class processor (cpuid.py) on a port bus and guest memory.
 
-    def __init__(self, memory: Memory, bus: PortBus) -> None:
+    ``time_stamp``: what RDTSC reads. ``on_triple_fault``: told why the processor shut down; it may have it
+    reset, or raise (GuestError, unless set otherwise). ``public_state``: use the engine's public API only.
+    """
+
+    def __init__(self, memory: Memory, bus: PortBus, public_state: bool | None = None) -> None:
         self._engine = engine = Engine()
         self._handlers = bus.handlers
         self._byte_reads, self._byte_writes = bus.byte_reads, bus.byte_writes
@@ -116,63 +141,59 @@ class Cpu:
         engine.map_buffer(TOP_ROM.start, memory.top_rom)
         engine.uc.mem_map(WRITE_SINK, PAGE_SIZE)
         engine.configure()
-        self.mmu = Mmu(engine)
-        self._state = state = self._find_state()
+        if public_state is None:
+            public_state = os.environ.get(STATE_VARIABLE) == "public"
+        self._state = state = _open_state(engine, self._ram, public_state)
         self._q, self._d = state.q, state.d
         self._halted = state.halted
+        self.mmu = Mmu(engine, state, self._ram)
         self._counter = counter = slice_counter(engine, state)
         self._budget = counter.budget
         self.set_request = counter.set_request
         self._granted = 0
-        self._interrupts = Interrupts(
-            state, self._ram, self.mmu.physical, lambda: engine.read_register(x86_const.UC_X86_REG_EFLAGS)
-        )
-        self._string_io = StringIo(state, self._ram, self.mmu, counter)
+        self._before = 0
+        self._tasks = Tasks(state, self.mmu)
+        self._interrupts = Interrupts(state, self._ram, self.mmu, self._tasks)
+        self._control = ControlRegisters(state, self.mmu)
+        self._guard = IoGuard(engine, state)
+        self._string_io = StringIo(state, self._ram, self.mmu)
         self._last_invalid = (-1, 0)
+        self._shutdown: str | None = None
+        self.time_stamp: Callable[[], int] = lambda: self._before + self.ticks_used
+        self.on_triple_fault: Callable[[str], None] = _give_up
         engine.hook_interrupts(self._on_interrupt)
         engine.hook_invalid(self._on_invalid)
         engine.hook_ports(self._on_in, self._on_out)
+        engine.hook_instruction(CPUID, self._on_cpuid)
+        engine.hook_instruction(RDTSC, self._on_rdtsc)
         self.running = False
         self.reset()
-
-    def _find_state(self) -> EngineState:
-        uc = self._engine.uc
-        uc.reg_write(x86_const.UC_X86_REG_CR0, _CR0_RESET)
-        for segment in (x86_const.UC_X86_REG_CS, x86_const.UC_X86_REG_SS, x86_const.UC_X86_REG_DS):
-            uc.reg_write(segment, 0)
-        self.mmu.refused_page = REFUSED_ADDRESS & ~(PAGE_SIZE - 1)
-        state = EngineState(self._engine, self._ram)
-        self.mmu.refused_page = None
-        return state
 
     # -- state ------------------------------------------------------------------------------------
 
     def reset(self) -> None:
         """The state after the RESET pin: real mode, about to execute at FFFFFFF0."""
-        uc, q, d = self._engine.uc, self._q, self._d
-        uc.reg_write(x86_const.UC_X86_REG_CR0, _CR0_RESET)
-        uc.reg_write(x86_const.UC_X86_REG_CR4, 0)
-        uc.reg_write(x86_const.UC_X86_REG_EFLAGS, 2)
-        for register in range(8):
-            q[register] = 0
-        q[EDX] = _RESET_EDX
+        state, q, d = self._state, self._q, self._d
+        for register, value in ((_UC_CR0, CR0_ET), (_UC_CR4, 0), (_UC_EFLAGS, 2)):
+            state.write_register(register, value)
+        for word in (*range(8), CR2, CR3):
+            q[word] = 0
+        q[EDX] = RESET_EDX
         for segment in (ES, SS, DS, FS, GS):
-            self._set_segment(segment, 0, 0, 0xFFFF, _DATA_SEGMENT)
-        self._set_segment(CS, 0xF000, 0xFFFF0000, 0xFFFF, _CODE_SEGMENT)
+            state.set_segment(segment, 0, 0, 0xFFFF, _DATA_SEGMENT)
+        state.set_segment(CS, 0xF000, 0xFFFF0000, 0xFFFF, _CODE_SEGMENT)
         q[GDT_BASE], d[GDT_LIMIT] = 0, 0xFFFF
         q[IDT_BASE], d[IDT_LIMIT] = 0, 0xFFFF
-        d[HFLAGS] &= ~(HF_CS32 | HF_SS32 | HF_INHIBIT_IRQ)
-        d[HFLAGS] |= HF_ADDSEG
-        d[self._state.old_exception] = NO_EXCEPTION
+        d[LDT], q[LDT_BASE], d[LDT_LIMIT], d[LDT_FLAGS] = 0, 0, 0xFFFF, _LDT_SEGMENT
+        d[TR], q[TR_BASE], d[TR_LIMIT], d[TR_FLAGS] = 0, 0, 0xFFFF, _TSS_SEGMENT
+        d[HFLAGS] &= ~HF_INHIBIT_IRQ
+        d[state.old_exception] = NO_EXCEPTION
+        q[state.debug + 7] = DR7_RESET
         q[EIP] = 0xFFF0
         self._halted[0] = 0
+        self._shutdown = None
+        self._guard.refused = None
         self.mmu.forget_code()
-
-    def _set_segment(self, segment: int, selector: int, base: int, limit: int, flags: int) -> None:
-        self._d[SELECTOR[segment]] = selector
-        self._q[SEGMENT_BASE[segment]] = base
-        self._d[SEGMENT_LIMIT[segment]] = limit
-        self._d[SEGMENT_FLAGS[segment]] = flags
 
     @property
     def registers(self) -> Registers:
@@ -186,14 +207,17 @@ class Cpu:
     def location(self) -> str:
         """CS:EIP, with the bytes there, for messages."""
         offset = self._q[EIP] & 0xFFFFFFFF
-        at = self.linear_ip
+        at = self.physical_ip
         code = bytes(self._ram[at : at + 8]).hex(" ") if at < len(self._ram) else "no memory"
         return f"{self._d[SELECTOR[CS]]:04X}:{offset:04X} ({code})"
 
     @property
-    def linear_ip(self) -> int:
-        """The physical address of the next instruction."""
-        return self.mmu.physical(self._q[SEGMENT_BASE[CS]] + self._q[EIP] & 0xFFFFFFFF)
+    def physical_ip(self) -> int:
+        """The physical address of the next instruction; beyond all memory when its page is not present."""
+        try:
+            return self.mmu.physical(self._q[SEGMENT_BASE[CS]] + self._q[EIP] & 0xFFFFFFFF)
+        except PageFault:
+            return _NOWHERE
 
     @property
     def protected(self) -> bool:
@@ -222,18 +246,39 @@ class Cpu:
 
         Raises what a device raised, and GuestError when the guest cannot go on.
         """
+        self._before += self._granted - self._budget[0]
         self._granted = self._budget[0] = max(ticks, 1)
+        self._control.arm()
         self.running = True
         try:
-            status = self._engine.run(self._q[EIP] & 0xFFFFFFFF)
+            status = self._state.run(self._q[EIP] & 0xFFFFFFFF)
+            while (status or self._guard.refused) and self._resume(status):
+                status = self._state.run(self._q[EIP] & 0xFFFFFFFF)
         finally:  # a KeyboardInterrupt may come in behind the engine
             self.running = False
         if self._error is not None:
             error, self._error = self._error, None
             raise error
-        if status:
+        if self._shutdown is not None:
+            self._report_shutdown()
+        elif status:
             raise GuestError(f"the engine gave the guest up with its error {status} at {self.location}")
         return Stop.HALT if self._halted[0] else Stop.COUNT
+
+    def _resume(self, status: int) -> bool:
+        """The run ended for an exception that is ours to deliver: do so. False when it ended otherwise."""
+        if self._error is not None or self._shutdown is not None:
+            return False
+        if self._guard.refused is not None:
+            fault = self._guard.settle()
+        elif status == REFUSED and self.mmu.page_fault is not None:
+            fault = PageFault(self._state.invalid_address[0] & 0xFFFFFFFF, self.mmu.page_fault)
+            self.mmu.page_fault = None
+        else:
+            return False
+        self._budget[0] -= INTERRUPT_TICKS
+        self._deliver_fault(fault)
+        return self._shutdown is None
 
     @property
     def ticks_used(self) -> int:
@@ -256,12 +301,25 @@ class Cpu:
         """Deliver an external interrupt; wakes a halted processor."""
         self._halted[0] = 0
         try:
-            self._interrupts.deliver(vector)
+            self._interrupts.deliver_external(vector)
         except TripleFault:
-            raise GuestError(self._triple_fault(vector)) from None
+            self._shut_down(vector)
+            self._report_shutdown()
 
-    def _triple_fault(self, vector: int) -> str:
-        return f"triple fault: interrupt {vector:02X}h could not be delivered at {self.location}"
+    def _deliver_fault(self, fault: Fault) -> None:
+        try:
+            self._interrupts.deliver_fault(fault)
+        except TripleFault:
+            self._shut_down(fault.vector)
+
+    def _shut_down(self, vector: int) -> None:
+        """A triple fault: nothing more is executed until a reset."""
+        self._shutdown = f"triple fault: interrupt {vector:02X}h could not be delivered at {self.location}"
+        self._engine.stop()
+
+    def _report_shutdown(self) -> None:
+        reason, self._shutdown = self._shutdown, None
+        self.on_triple_fault(reason or "")
 
     # -- hooks ------------------------------------------------------------------------------------
 
@@ -274,11 +332,34 @@ class Cpu:
     def _on_interrupt(self, uc: int, vector: int, data: int) -> None:
         self._budget[0] -= INTERRUPT_TICKS
         try:
-            self._interrupts.deliver(vector)
+            if vector == DEBUG or vector >= INTERCEPT_BASE:
+                self._on_special(vector)
+            else:
+                self._interrupts.deliver(vector)
+            self._d[self._state.software_interrupt] = 0  # an intercept would take it for its own
         except TripleFault:
-            self._fail(GuestError(self._triple_fault(vector)))
+            self._shut_down(vector)
         except BaseException as error:
             self._fail(error)
+
+    def _on_special(self, vector: int) -> None:
+        """#DB, which may be a port access refused or not the guest's at all, and intercepts."""
+        q, dr6 = self._q, self._state.debug + 6
+        if vector >= INTERCEPT_BASE:
+            try:
+                self._control.intercepted(vector)
+            except Fault as fault:
+                self._interrupts.deliver_fault(fault)
+                return
+            if q[EFLAGS] & FLAG_TF:
+                q[dr6] |= DR6_SINGLE_STEP
+                self._interrupts.deliver_fault(Fault(DEBUG))
+        elif self._guard.refused is not None:
+            self._interrupts.deliver_fault(self._guard.settle())
+        elif self._d[self._state.software_interrupt] or q[dr6] & (DR6_BREAKPOINTS | DR6_SINGLE_STEP):
+            self._interrupts.deliver(vector)
+        else:
+            q[EFLAGS] |= FLAG_RF  # a breakpoint from before a reset: go on behind it
 
     def _on_invalid(self, uc: int, data: int) -> bool:
         state = self._state
@@ -288,8 +369,9 @@ class Cpu:
             else:
                 self._count_invalid()
             self._interrupts.deliver(INVALID_OPCODE)
+            self._d[state.software_interrupt] = 0
         except TripleFault:
-            self._fail(GuestError(self._triple_fault(INVALID_OPCODE)))
+            self._shut_down(INVALID_OPCODE)
         except BaseException as error:
             self._fail(error)
         return True
@@ -306,7 +388,7 @@ class Cpu:
         """Refuse to go on when a handler returns to the same invalid opcode for ever."""
         self.check_segment_end()
         where, times = self._last_invalid
-        here = self.linear_ip
+        here = self.physical_ip
         self._last_invalid = (here, times + 1 if here == where else 1)
         if self._last_invalid[1] > STUCK_AFTER:
             raise GuestError(f"the guest executes an invalid instruction over and over at {self.location}")
@@ -314,6 +396,8 @@ class Cpu:
     def _on_in(self, uc: int, port: int, size: int, data: int) -> int:
         try:
             self._budget[0] -= PORT_TICKS
+            if self._q[CR0] & CR0_PE and not self._may_access(port, size):
+                return 0
             if size == 1:
                 answer = self._byte_reads[port]
                 if answer is not None:
@@ -336,6 +420,8 @@ class Cpu:
     def _on_out(self, uc: int, port: int, size: int, value: int, data: int) -> None:
         try:
             self._budget[0] -= PORT_TICKS
+            if self._q[CR0] & CR0_PE and not self._may_access(port, size):
+                return
             if size == 1:
                 answer = self._byte_writes[port]
                 if answer is not None:
@@ -357,10 +443,48 @@ class Cpu:
         self._budget[0] -= self._string_io.moved * TICKS_PER_BLOCK_ITEM
         self._string_io.moved = 0
 
-    def set_eflags(self, value: int) -> None:
-        """Load EFLAGS as the engine keeps them."""
-        q, d = self._q, self._d
-        q[CC_SRC] = value & 0x8D5
-        d[CC_OP] = CC_OP_EFLAGS
-        d[DF] = 0xFFFFFFFF if value & 0x400 else 1
-        q[EFLAGS] = value & ~0xCD5 & 0xFFFFFFFF | 2
+    def _may_access(self, port: int, size: int) -> bool:
+        """In protected mode: may the program do this? If not, what it gets instead is on its way."""
+        guard = self._guard
+        if guard.refused is not None:
+            return False
+        fault = Fault(GENERAL_PROTECTION)
+        try:
+            if self._tasks.io_permitted(port, size):
+                return True
+        except PageFault as page_fault:  # in the permission map
+            fault = page_fault
+        guard.refuse(port, fault)
+        return False
+
+    def _on_cpuid(self, uc: int, data: int) -> int:
+        q = self._q
+        q[EAX], q[EBX], q[ECX], q[EDX] = cpuid(q[EAX] & 0xFFFFFFFF)
+        return 1
+
+    def _on_rdtsc(self, uc: int, data: int) -> int:
+        try:
+            self._budget[0] -= RDTSC_TICKS
+            stamp = self.time_stamp()
+            self._q[EAX], self._q[EDX] = stamp & 0xFFFFFFFF, stamp >> 32 & 0xFFFFFFFF
+        except BaseException as error:
+            self._fail(error)
+        return 1
+
+
+def _give_up(reason: str) -> None:
+    raise GuestError(reason)
+
+
+def _open_state(engine: Engine, ram: memoryview, public: bool) -> EngineState:
+    """The engine's state, in real mode; by the public API alone where it has to be."""
+    uc = engine.uc
+    uc.reg_write(_UC_CR0, CR0_ET)
+    for segment in (x86_const.UC_X86_REG_CS, x86_const.UC_X86_REG_SS, x86_const.UC_X86_REG_DS):
+        uc.reg_write(segment, 0)
+    if not public:
+        try:
+            return LiveState(engine, ram)
+        except StateNotFound:
+            pass
+    return ContextState(engine)

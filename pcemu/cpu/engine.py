@@ -26,6 +26,8 @@ PORT_IN = ctypes.CFUNCTYPE(_U32, _POINTER, _U32, _INT, _POINTER)
 PORT_OUT = ctypes.CFUNCTYPE(None, _POINTER, _U32, _INT, _U32, _POINTER)
 TLB_FILL = ctypes.CFUNCTYPE(ctypes.c_bool, _POINTER, _U64, _INT, _POINTER, _POINTER)
 BLOCK = ctypes.CFUNCTYPE(None, _POINTER, _U64, _U32, _POINTER)
+INSTRUCTION = ctypes.CFUNCTYPE(_INT, _POINTER, _POINTER)
+UNMAPPED = ctypes.CFUNCTYPE(ctypes.c_bool, _POINTER, _INT, _U64, _INT, ctypes.c_int64, _POINTER)
 
 FETCH = unicorn_const.UC_MEM_FETCH
 WRITE = unicorn_const.UC_MEM_WRITE
@@ -34,6 +36,9 @@ PERMIT_WRITE = unicorn_const.UC_PROT_WRITE
 PERMIT_EXEC = unicorn_const.UC_PROT_EXEC
 
 EngineError: Any = UcError
+# What a run returns when a TLB fill was refused
+REFUSED = unicorn_const.UC_ERR_EXCEPTION
+CPUID, RDTSC = x86_const.UC_X86_INS_CPUID, x86_const.UC_X86_INS_RDTSC
 
 # No address ends a run: with exits enabled and none set, ``until`` is not looked at.
 _NO_END = _U64(1 << 40)
@@ -51,6 +56,9 @@ class Engine:
         self._buffer = _U32()
         self._buffer_pointer = ctypes.byref(self._buffer)
         self._flush_tlb = (unicorn_const.UC_CTL_TLB_FLUSH, unicorn_const.UC_CTL_IO_WRITE)
+        self.stopped = False
+        # Wraps every hook that looks at the state (context_state.py)
+        self.around_hooks: Callable[[Callable[..., Any]], Callable[..., Any]] = lambda function: function
 
     def configure(self) -> None:
         """Virtual TLB, no end address, no protected mode. Call once memory is mapped."""
@@ -95,21 +103,31 @@ class Engine:
         return hook.value
 
     def hook_interrupts(self, function: Callable[..., None]) -> None:
-        """``function(uc, vector, data)`` for every INT n and exception."""
-        self.hook(unicorn_const.UC_HOOK_INTR, INTERRUPT, function)
+        """``function(uc, vector, data)`` for every INT n, exception and intercept (100h and up)."""
+        self.hook(unicorn_const.UC_HOOK_INTR, INTERRUPT, self.around_hooks(function))
 
     def hook_invalid(self, function: Callable[..., bool]) -> None:
         """``function(uc, data)`` for an invalid opcode, and for INT 6, which looks like one here."""
-        self.hook(unicorn_const.UC_HOOK_INSN_INVALID, INVALID, function)
+        self.hook(unicorn_const.UC_HOOK_INSN_INVALID, INVALID, self.around_hooks(function))
 
     def hook_ports(self, read: Callable[..., int], write: Callable[..., None]) -> None:
-        """``read(uc, port, size, data)`` and ``write(uc, port, size, value, data)``."""
+        """``read(uc, port, size, data)`` and ``write(uc, port, size, value, data)``; EIP is at the access."""
+        read, write = self.around_hooks(read), self.around_hooks(write)
         self.hook(unicorn_const.UC_HOOK_INSN, PORT_IN, read, x86_const.UC_X86_INS_IN)
         self.hook(unicorn_const.UC_HOOK_INSN, PORT_OUT, write, x86_const.UC_X86_INS_OUT)
 
-    def hook_tlb_fill(self, function: Callable[..., bool]) -> None:
+    def hook_instruction(self, instruction: int, function: Callable[..., int]) -> None:
+        """``function(uc, data)`` for CPUID or RDTSC; 1: it has been done."""
+        self.hook(unicorn_const.UC_HOOK_INSN, INSTRUCTION, self.around_hooks(function), instruction)
+
+    def hook_unmapped(self, function: Callable[..., bool]) -> None:
+        """``function(uc, access, physical, size, value, data)``: data where nothing is mapped."""
+        kinds = unicorn_const.UC_HOOK_MEM_READ_UNMAPPED | unicorn_const.UC_HOOK_MEM_WRITE_UNMAPPED
+        self.hook(kinds, UNMAPPED, function)
+
+    def hook_tlb_fill(self, function: Callable[..., bool]) -> int:
         """``function(uc, address, access, entry, data)``: fill the TLB entry or refuse."""
-        self.hook(unicorn_const.UC_HOOK_TLB_FILL, TLB_FILL, function)
+        return self.hook(unicorn_const.UC_HOOK_TLB_FILL, TLB_FILL, self.around_hooks(function))
 
     def hook_blocks(self, function: Any, data: int = 0) -> int:
         """Before every basic block: ``function(uc, address, size, data)``, or the address of native code.
@@ -125,6 +143,19 @@ class Engine:
     def run(self, address: int) -> int:
         """Execute from EIP ``address`` until something stops the run; 0, or Unicorn's error number."""
         status: int = uclib.uc_emu_start(self.handle, _U64(address), _NO_END, _U64(0), _NO_COUNT)
+        return status
+
+    def run_refusing(self, address: int, page: int) -> int:
+        """Run without paging, but with the TLB fill of one page refused."""
+
+        def fill(uc: int, at: int, access: int, entry: int, data: int) -> bool:
+            words = tlb_entry(entry)
+            words[0], words[1] = at, PERMIT_READ | PERMIT_WRITE | PERMIT_EXEC
+            return at != page
+
+        handle = self.hook_tlb_fill(fill)
+        status = self.run(address)
+        self.unhook(handle)
         return status
 
     def run_stopped(self, address: int) -> None:
@@ -153,7 +184,25 @@ class Engine:
         After every load and store the engine looks whether it shall stop, and then restarts the
         instruction, although its store was done: ``inc [mem]`` would count twice.
         """
+        self.stopped = True
         uclib.uc_emu_stop(self.handle)
+
+    def new_context(self) -> tuple[ctypes.c_void_p, int]:
+        """Memory for a copy of the processor's state, and its size in bytes."""
+        context = _POINTER()
+        status = uclib.uc_context_alloc(self.handle, ctypes.byref(context))
+        if status:
+            raise EngineError(status)
+        uclib.uc_context_size.restype = ctypes.c_size_t
+        return context, uclib.uc_context_size(self.handle)
+
+    def save_context(self, context: ctypes.c_void_p) -> None:
+        """Copy the processor's state out."""
+        uclib.uc_context_save(self.handle, context)
+
+    def restore_context(self, context: ctypes.c_void_p) -> None:
+        """Copy the processor's state back."""
+        uclib.uc_context_restore(self.handle, context)
 
     def read_register(self, register: int) -> int:
         """A register of at most 32 bits through the public API."""
@@ -171,3 +220,8 @@ class Engine:
     def drop_all_code(self) -> None:
         """Forget all translated code."""
         self.uc.ctl_flush_tb()
+
+
+def tlb_entry(address: int) -> memoryview:
+    """The two words of ``struct uc_tlb_entry { uint64_t paddr; int perms; }``, which a fill hook fills."""
+    return memoryview((ctypes.c_char * 16).from_address(address)).cast("B").cast("Q")

@@ -1,14 +1,17 @@
 """Delivery of interrupts and exceptions: the engine reports them, what follows is ours.
 
 Real mode: through the interrupt vector table that IDTR points to (address 0 after reset). IRET is native.
+Protected mode: protected.py.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from struct import Struct
 
+from pcemu.cpu.faults import DOUBLE_FAULT, GENERAL_PROTECTION, Fault, PageFault, TripleFault
 from pcemu.cpu.flags import arithmetic_flags
+from pcemu.cpu.mmu import Mmu
+from pcemu.cpu.protected import ProtectedDelivery, Source
 from pcemu.cpu.state import (
     ARITHMETIC_FLAGS,
     CC_DST,
@@ -17,6 +20,7 @@ from pcemu.cpu.state import (
     CC_SRC,
     CR0,
     CR0_PE,
+    CR2,
     CS,
     DF,
     EFLAGS,
@@ -35,45 +39,33 @@ from pcemu.cpu.state import (
     SS,
     EngineState,
 )
-
-DIVIDE_ERROR, DEBUG, NMI, BREAKPOINT, OVERFLOW, BOUND, INVALID_OPCODE = range(7)
-DOUBLE_FAULT = 8
-GENERAL_PROTECTION = 13
+from pcemu.cpu.tasks import Tasks
+from pcemu.memory import ROM_AREA
 
 # What stays in EFLAGS: IF, TF, AC and RF are cleared, the arithmetic flags and DF have places of their own.
 _KEPT = 0xFFFFFFFF & ~(FLAG_IF | FLAG_TF | FLAG_AC | FLAG_RF | ARITHMETIC_FLAGS | FLAG_DF)
 _CS_SELECTOR, _CS_BASE, _SS_BASE = SELECTOR[CS], SEGMENT_BASE[CS], SEGMENT_BASE[SS]
 _push_frame = Struct("<HHH").pack_into  # IP, CS, FLAGS
-_push_word = Struct("<H").pack_into
 _read_vector = Struct("<HH").unpack_from  # offset, segment
-
-
-class TripleFault(Exception):
-    """The processor shut down: a fault while delivering a double fault."""
+_VECTOR_SIZE = 4
 
 
 class Interrupts:
-    """Delivers vectors to the guest.
+    """Delivers vectors to the guest; EIP is already where the handler shall return to.
 
-    ``ram``: guest RAM from physical 0; ``physical``: linear to physical address; ``read_eflags``: the
-    engine's own computation of EFLAGS, for when the arithmetic flags are not where they usually are.
+    ``ram``: guest RAM from physical 0.
     """
 
-    def __init__(
-        self,
-        state: EngineState,
-        ram: memoryview,
-        physical: Callable[[int], int],
-        read_eflags: Callable[[], int],
-    ) -> None:
+    def __init__(self, state: EngineState, ram: memoryview, mmu: Mmu, tasks: Tasks) -> None:
+        self._state = state
         self._old_exception = state.old_exception
         self._q = state.q
         self._d = state.d
         self._ram = ram
-        self._physical = physical
-        self._read_eflags = read_eflags
-        # A frame that ends above this may wrap in the 20-bit address space or leave RAM: the careful way.
-        self._simple = min(len(ram), 0xFFF00) - 6
+        self._mmu = mmu
+        self._protected = ProtectedDelivery(state, mmu, tasks, self.eflags)
+        # Above this a frame may meet ROM, the A20 gate or the end of RAM: the careful way.
+        self._simple = min(len(ram), ROM_AREA.start) - 6
 
     def eflags(self) -> int:
         """EFLAGS as the guest would see them."""
@@ -84,15 +76,37 @@ class Interrupts:
         else:
             arithmetic = arithmetic_flags(operation, q[CC_DST], arithmetic)
             if arithmetic < 0:
-                return self._read_eflags()
+                return self._state.read_eflags()
         return q[EFLAGS] | arithmetic | (0 if d[DF] == 1 else FLAG_DF)
 
     def deliver(self, vector: int) -> None:
-        """Enter the handler of ``vector``; EIP is already where the handler shall return to."""
+        """Enter the handler of what the engine has just reported. Raises TripleFault."""
         q, d = self._q, self._d
         if q[CR0] & CR0_PE:
-            self._deliver_protected(vector)
+            state = self._state
+            source = Source.SOFTWARE if d[state.software_interrupt] else Source.EXCEPTION
+            self._protected.deliver(vector, source, d[state.error_code])
             return
+        self._deliver_real(vector)
+
+    def deliver_external(self, vector: int) -> None:
+        """Enter the handler of an interrupt request. Raises TripleFault."""
+        if self._q[CR0] & CR0_PE:
+            self._protected.deliver(vector, Source.EXTERNAL)
+        else:
+            self._deliver_real(vector)
+
+    def deliver_fault(self, fault: Fault) -> None:
+        """Enter the handler of an exception that was found on this side. Raises TripleFault."""
+        if isinstance(fault, PageFault):
+            self._q[CR2] = fault.address
+        if self._q[CR0] & CR0_PE:
+            self._protected.deliver(fault.vector, Source.EXCEPTION, fault.error_code)
+        else:
+            self._deliver_real(fault.vector)
+
+    def _deliver_real(self, vector: int) -> None:
+        q, d = self._q, self._d
         if vector * 4 + 3 > d[IDT_LIMIT]:
             # The #GP of a short IVT, the #DF of that and the shutdown of that: all miss the table alike
             # unless it is just long enough for them.
@@ -112,7 +126,10 @@ class Interrupts:
         q[ESP] = q[ESP] & ~0xFFFF | sp
         q[EFLAGS] = flags & _KEPT
         table = q[IDT_BASE]
-        ip, cs = _read_vector(self._ram, self._physical(table + vector * 4) if table else vector * 4)
+        if table:
+            ip, cs = _read_vector(self._mmu.read(table + vector * 4, _VECTOR_SIZE))
+        else:
+            ip, cs = _read_vector(self._ram, vector * 4)
         d[_CS_SELECTOR] = cs
         q[_CS_BASE] = cs << 4
         q[EIP] = ip
@@ -120,11 +137,5 @@ class Interrupts:
     def _push_wrapping(self, sp: int, words: tuple[int, ...]) -> None:
         base = self._q[_SS_BASE]
         for word in words:
-            address = self._physical(base + sp)
-            if address + 2 <= len(self._ram):
-                _push_word(self._ram, address, word & 0xFFFF)
+            self._mmu.write(base + sp, (word & 0xFFFF).to_bytes(2, "little"))
             sp = sp + 2 & 0xFFFF
-
-    def _deliver_protected(self, vector: int) -> None:
-        """Delivery through an IDT is not built: a guest that needs it shuts down, with the reason told."""
-        raise TripleFault

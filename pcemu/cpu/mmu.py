@@ -2,19 +2,47 @@
 
 With its own TLB the engine takes the slow path on every store, since any page might hold code. Filling
 the TLB ourselves, with EXEC only for pages that were fetched from, makes stores to all others fast, and
-the fill is also the place where the A20 gate and the write protection of ROM belong (and paging).
+the fill is also the place where paging, the A20 gate and the write protection of ROM belong.
 """
 
 from __future__ import annotations
 
-import ctypes
+from collections.abc import Callable
+from struct import Struct
 
-from pcemu.cpu.engine import FETCH, PERMIT_EXEC, PERMIT_READ, PERMIT_WRITE, WRITE, Engine
-from pcemu.memory import ROM_AREA, TOP_ROM
+from pcemu.cpu.engine import (
+    FETCH,
+    PERMIT_EXEC,
+    PERMIT_READ,
+    PERMIT_WRITE,
+    WRITE,
+    Engine,
+    tlb_entry,
+)
+from pcemu.cpu.faults import PageFault
+from pcemu.cpu.paging import PageTables
+from pcemu.cpu.state import (
+    CR0,
+    CS,
+    EIP,
+    GDT_BASE,
+    GDT_LIMIT,
+    HF_CPL,
+    HFLAGS,
+    LDT_BASE,
+    LDT_LIMIT,
+    SEGMENT_BASE,
+    SEGMENT_FLAGS,
+    TR_BASE,
+    TR_LIMIT,
+    EngineState,
+)
+from pcemu.memory import PAGE_SIZE, ROM_AREA, TOP_ROM
 
 PAGE_SHIFT = 12
 A20_BIT = 1 << 20
 _ALL_BITS = 0xFFFFFFFF
+_PAGE_MASK = PAGE_SIZE - 1
 _PERMIT_ALL = PERMIT_READ | PERMIT_WRITE | PERMIT_EXEC
 # Writes to ROM go to a page that nobody reads: one above all memory that a guest can have.
 WRITE_SINK = 0x1_0000_0000
@@ -22,17 +50,37 @@ WRITE_SINK = 0x1_0000_0000
 _ROM_FIRST, _ROM_LAST = ROM_AREA.start >> PAGE_SHIFT, (ROM_AREA.stop - 1) >> PAGE_SHIFT
 _TOP_FIRST = TOP_ROM.start >> PAGE_SHIFT
 
+# Instructions that read descriptors or the TSS on their own behalf
+_PREFIXES = frozenset((0x26, 0x2E, 0x36, 0x3E, 0x64, 0x65, 0x66, 0x67, 0xF0, 0xF2, 0xF3))
+_SELECTOR_OPCODES = frozenset((0x07, 0x17, 0x1F, 0x8E, 0x9A, 0xC4, 0xC5, 0xCA, 0xCB, 0xCF, 0xEA, 0xFF))
+_SELECTOR_OPCODES_0F = frozenset((0x00, 0x02, 0x03, 0xA1, 0xA9, 0xB2, 0xB4, 0xB5))
+_ESCAPE = 0x0F
+_SYSTEM_TABLES = ((GDT_BASE, GDT_LIMIT), (LDT_BASE, LDT_LIMIT), (TR_BASE, TR_LIMIT))
+
+_pair = Struct("<II").unpack_from
+
 
 class Mmu:
-    """Fills the TLB, and keeps translated code true when the host writes to guest memory."""
+    """Fills the TLB, reads and writes guest memory at linear addresses for the rest of the package, and keeps
+    translated code true when the host writes to guest memory.
 
-    def __init__(self, engine: Engine) -> None:
+    ``page_fault``: the error code of the fill that was refused, until somebody takes it.
+    ``on_task_fill``: called for an access in the middle of a native task switch (tasks.py).
+    """
+
+    def __init__(self, engine: Engine, state: EngineState, ram: memoryview) -> None:
         self._engine = engine
+        self._state = state
+        self._q, self._d = state.q, state.d
+        self._ram = ram
+        self._size = len(ram)
+        self.tables = PageTables(state, ram)
         self._entries: dict[int, memoryview] = {}
         self._fetched: set[int] = set()  # physical pages that may hold translated code
         self._mask = _ALL_BITS
         self._identity = False
-        self.refused_page: int | None = None
+        self.page_fault: int | None = None
+        self.on_task_fill: Callable[[], None] = lambda: None
         self.fills = 0
         engine.hook_tlb_fill(self._fill)
 
@@ -45,26 +93,42 @@ class Mmu:
     def a20(self, enabled: bool) -> None:
         mask = _ALL_BITS if enabled else _ALL_BITS & ~A20_BIT
         if mask != self._mask:
-            self._mask = mask
+            self._mask = self.tables.address_mask = mask
             self._engine.flush_tlb()
 
-    def physical(self, linear: int) -> int:
-        """The physical address behind a linear one; the ROM at the top answers whatever A20 is."""
-        return linear & self._mask if linear < TOP_ROM.start else linear
+    def _gated(self, physical: int) -> int:
+        """What the A20 gate makes of an address; the ROM at the top answers whatever A20 is."""
+        return physical & self._mask if physical < TOP_ROM.start else physical
+
+    @property
+    def paging(self) -> bool:
+        """True when CR0.PG is set."""
+        return bool(self._q[CR0] >> 31)
+
+    # -- the engine's TLB -------------------------------------------------------------------------
 
     def _fill(self, uc: int, address: int, access: int, entry: int, data: int) -> bool:
         """Called by the engine for a page that its TLB does not know; False raises a page fault."""
         words = self._entries.get(entry)
-        if words is None:  # struct uc_tlb_entry { uint64_t paddr; int perms; }, at few addresses
-            words = memoryview((ctypes.c_char * 16).from_address(entry)).cast("B").cast("Q")
-            self._entries[entry] = words
+        if words is None:  # they are at few addresses
+            words = self._entries[entry] = tlb_entry(entry)
         self.fills += 1
         address &= _ALL_BITS
         if self._identity:
             words[0] = address
             words[1] = _PERMIT_ALL
             return True
-        physical = self.physical(address)
+        if access != FETCH and not self._d[_CS_FLAGS]:
+            self.on_task_fill()
+        if self._q[CR0] >> 31:
+            try:
+                linear, writable = self._translate_for_guest(address, access)
+            except PageFault as fault:
+                self.page_fault = fault.error_code
+                return self._state.refuse(words, address, access)
+        else:
+            linear, writable = address, True
+        physical = linear & self._mask if linear < TOP_ROM.start else linear
         page = physical >> PAGE_SHIFT
         if access == FETCH and page not in self._fetched:
             self._fetched.add(page)
@@ -79,11 +143,85 @@ class Mmu:
                 words[0] = physical
                 words[1] = PERMIT_READ | PERMIT_EXEC
             return True
-        if address & ~0xFFF == self.refused_page:
-            return False
         words[0] = physical
-        words[1] = _PERMIT_ALL if page in self._fetched else PERMIT_READ | PERMIT_WRITE
+        permissions = PERMIT_READ | PERMIT_WRITE if writable else PERMIT_READ
+        words[1] = permissions | PERMIT_EXEC if page in self._fetched else permissions
         return True
+
+    def _translate_for_guest(self, address: int, access: int) -> tuple[int, bool]:
+        user = self._d[HFLAGS] & HF_CPL == 3
+        try:
+            return self.tables.translate(address, access == WRITE, user)
+        except PageFault:
+            # The engine does not say which accesses of a user's instruction are the processor's own.
+            if user and access != FETCH and self._is_system_access(address):
+                return self.tables.translate(address, access == WRITE, False)
+            raise
+
+    def _is_system_access(self, page: int) -> bool:
+        q, d = self._q, self._d
+        if not any(q[base] & ~_PAGE_MASK <= page <= q[base] + d[limit] for base, limit in _SYSTEM_TABLES):
+            return False
+        try:
+            code = self.read(q[SEGMENT_BASE[CS]] + q[EIP], 15)
+        except PageFault:
+            return False
+        opcodes = iter(code)
+        opcode = next(byte for byte in opcodes if byte not in _PREFIXES) if set(code) - _PREFIXES else 0
+        if opcode == _ESCAPE:
+            return next(opcodes, 0) in _SELECTOR_OPCODES_0F
+        return opcode in _SELECTOR_OPCODES
+
+    # -- guest memory for the host ----------------------------------------------------------------
+
+    def physical(self, linear: int, write: bool = False, user: bool = False) -> int:
+        """The physical address behind a linear one; raises PageFault."""
+        if self._q[CR0] >> 31:
+            linear = self.tables.translate(linear & _ALL_BITS, write, user)[0]
+        return linear & self._mask if linear < TOP_ROM.start else linear
+
+    def read_pair(self, linear: int) -> tuple[int, int]:
+        """Two 32-bit words, such as a descriptor; raises PageFault."""
+        linear &= _ALL_BITS
+        if linear & _PAGE_MASK <= PAGE_SIZE - 8:
+            physical = self.physical(linear)
+            if physical + 8 <= self._size:
+                low, high = _pair(self._ram, physical)
+                return low, high
+        low, high = _pair(self.read(linear, 8))
+        return low, high
+
+    def read(self, linear: int, size: int, user: bool = False) -> bytes:
+        """Memory at a linear address; all ones where there is none. Raises PageFault."""
+        parts = []
+        for at, length in _pages(linear, size):
+            physical = self.physical(at, user=user)
+            part = bytes(self._ram[physical : physical + length])
+            parts.append(part.ljust(length, b"\xff"))
+        return b"".join(parts)
+
+    def write(self, linear: int, data: bytes, user: bool = False) -> None:
+        """Write to memory at a linear address, or not at all when it raises PageFault.
+
+        For stack frames and the like: code that is translated from there stays as it is.
+        """
+        linear &= _ALL_BITS
+        size = len(data)
+        if (linear & _PAGE_MASK) + size <= PAGE_SIZE:
+            self._put(self.physical(linear, True, user), data)
+            return
+        places = [(self.physical(at, True, user), length) for at, length in _pages(linear, size)]
+        done = 0
+        for physical, length in places:
+            self._put(physical, data[done : done + length])
+            done += length
+
+    def _put(self, physical: int, data: bytes) -> None:
+        end = physical + len(data)
+        if end <= self._size and not _ROM_FIRST <= physical >> PAGE_SHIFT <= _ROM_LAST:
+            self._ram[physical:end] = data
+
+    # -- translated code --------------------------------------------------------------------------
 
     def memory_written(self, start: int, size: int) -> None:
         """The host wrote physical [start, start + size): drop code that was translated from there."""
@@ -97,7 +235,7 @@ class Mmu:
         engine.flush_tlb()
         for page in stale:
             first = page << PAGE_SHIFT
-            engine.drop_code(max(start, first), min(stop, first + (1 << PAGE_SHIFT)))
+            engine.drop_code(max(start, first), min(stop, first + PAGE_SIZE))
         self._identity = False
         engine.flush_tlb()
 
@@ -106,3 +244,18 @@ class Mmu:
         self._fetched.clear()
         self._engine.drop_all_code()
         self._engine.flush_tlb()
+
+
+_CS_FLAGS = SEGMENT_FLAGS[CS]
+
+
+def _pages(linear: int, size: int) -> list[tuple[int, int]]:
+    """The parts of [linear, linear + size) that lie in one page each."""
+    parts = []
+    while size > 0:
+        linear &= _ALL_BITS
+        length = min(size, PAGE_SIZE - (linear & _PAGE_MASK))
+        parts.append((linear, length))
+        linear += length
+        size -= length
+    return parts

@@ -23,6 +23,7 @@ import sys
 from typing import Protocol
 
 from pcemu.cpu.engine import Engine
+from pcemu.cpu.live_state import LiveState
 from pcemu.cpu.state import EngineState
 
 _BUDGET, _ADDRESS, _SIZE, _STOP_REQUEST, _EXIT_WORD, _EXIT_REQUEST, _REQUEST, _EFLAGS, _HFLAGS = range(9)
@@ -68,7 +69,7 @@ class SliceCounter(Protocol):
 class NativeCounter:
     """Counts in machine code: 1 ns a block."""
 
-    def __init__(self, engine: Engine, state: EngineState) -> None:
+    def __init__(self, engine: Engine, state: LiveState) -> None:
         self._code = mmap.mmap(-1, mmap.PAGESIZE, prot=mmap.PROT_READ | mmap.PROT_WRITE | mmap.PROT_EXEC)
         self._code.write(_X86_64_SYSTEM_V)
         self._memory = (ctypes.c_int64 * 9)()
@@ -110,9 +111,13 @@ class PythonCounter:
         """Does an interrupt request wait? If so, the run ends where it can be taken."""
         self._request = level
 
+    def _taken(self) -> bool:
+        self._state.load()
+        return self._state.interruptible
+
     def _count(self, uc: int, address: int, size: int, data: int) -> None:
         budget = self.budget
-        if budget[0] > 0 and not (self._request and self._state.interruptible):
+        if budget[0] > 0 and not (self._request and self._taken()):
             budget[0] -= size
             self.block = (address, size)
         else:
@@ -121,4 +126,6 @@ class PythonCounter:
 
 def slice_counter(engine: Engine, state: EngineState) -> SliceCounter:
     """The fastest counter that this host can have."""
-    return NativeCounter(engine, state) if NativeCounter.fits_host() else PythonCounter(engine, state)
+    if isinstance(state, LiveState) and NativeCounter.fits_host():
+        return NativeCounter(engine, state)
+    return PythonCounter(engine, state)

@@ -1,21 +1,18 @@
-"""Direct views of the engine's processor state.
+"""The engine's processor state, seen as two arrays of words.
 
-A register through the public API costs 0.4 to 1.5 µs, through a view 0.03 µs, and some of what a PC
-needs (halted or not, instructions executed, interrupt shadow) has no public name at all. So the state is
-found once at start-up by experiment: write patterns through the API, look for them in memory, run a few
-instructions, see what changed. Every find must be unique, else :class:`StateNotFound` is raised.
+``q`` and ``d`` are the CPUX86State of QEMU, as Unicorn 2.1.4 builds it, in 64-bit and in 32-bit words. There
+are two ways to them, and the rest of the package does not know which one it has:
 
-Layout of QEMU's CPUX86State as Unicorn 2.1.4 builds it for x86-64 hosts, in 64-bit words (``q``) and
-32-bit words (``d``).
+* :class:`pcemu.cpu.live_state.LiveState` sees the engine's own memory (0.03 µs a word). It has to find it.
+* :class:`pcemu.cpu.context_state.ContextState` sees a copy that the public API saves and restores around
+  every hook and run, for hosts where the memory cannot be found.
+
+Part of the layout is fixed (the indexes below); the rest is found by writing patterns through the public API.
 """
 
 from __future__ import annotations
 
-import ctypes
-import os
 import struct
-from collections.abc import Iterator
-from pathlib import Path
 
 from unicorn import x86_const
 
@@ -29,14 +26,14 @@ EFLAGS = 17  # without the arithmetic flags and DF
 CC_DST = 18  # what the arithmetic flags follow from: see flags.py
 CC_SRC = 19  # the arithmetic flags themselves while CC_OP is CC_OP_EFLAGS
 CR0, CR2, CR3, CR4 = 53, 55, 56, 57
-IDT_BASE = 51
-GDT_BASE = 48
+LDT_BASE, TR_BASE, GDT_BASE, IDT_BASE = 42, 45, 48, 51
 # 32-bit words
 CC_OP = 42
 DF = 43  # 1 or -1
 HFLAGS = 44
-IDT_LIMIT = 104
-GDT_LIMIT = 98
+LDT, LDT_LIMIT, LDT_FLAGS = 82, 86, 87
+TR, TR_LIMIT, TR_FLAGS = 88, 92, 93
+GDT_LIMIT, IDT_LIMIT = 98, 104
 
 CC_OP_EFLAGS = 1
 
@@ -45,30 +42,39 @@ ES, CS, SS, DS, FS, GS = range(6)
 SELECTOR = tuple(46 + 6 * i for i in range(6))  # d
 SEGMENT_BASE = tuple(24 + 3 * i for i in range(6))  # q
 SEGMENT_LIMIT = tuple(50 + 6 * i for i in range(6))  # d
-SEGMENT_FLAGS = tuple(51 + 6 * i for i in range(6))  # d
+SEGMENT_FLAGS = tuple(51 + 6 * i for i in range(6))  # d: the second word of the descriptor
 
 # EFLAGS
 FLAG_CF, FLAG_PF, FLAG_AF, FLAG_ZF, FLAG_SF = 0x1, 0x4, 0x10, 0x40, 0x80
 FLAG_TF, FLAG_IF, FLAG_DF, FLAG_OF = 0x100, 0x200, 0x400, 0x800
+FLAG_IOPL, IOPL_SHIFT = 0x3000, 12
 FLAG_NT, FLAG_RF, FLAG_VM, FLAG_AC = 0x4000, 0x10000, 0x20000, 0x40000
 ARITHMETIC_FLAGS = FLAG_CF | FLAG_PF | FLAG_AF | FLAG_ZF | FLAG_SF | FLAG_OF
 
-CR0_PE = 1
+CR0_PE, CR0_MP, CR0_EM, CR0_TS, CR0_ET, CR0_NE = 1, 2, 4, 8, 0x10, 0x20
+CR0_WP, CR0_AM, CR0_NW, CR0_CD, CR0_PG = 1 << 16, 1 << 18, 1 << 29, 1 << 30, 1 << 31
+CR4_TSD, CR4_DE, CR4_PSE, CR4_PGE = 1 << 2, 1 << 3, 1 << 4, 1 << 7
 
-# HFLAGS
+# HFLAGS: what the engine's translations depend on
+HF_CPL = 3
 HF_INHIBIT_IRQ = 1 << 3  # the instruction after STI, MOV SS or POP SS
 HF_CS32 = 1 << 4
 HF_SS32 = 1 << 5
-HF_ADDSEG = 1 << 6
+HF_ADDSEG = 1 << 6  # the bases of DS, ES and SS are not all zero
+HF_TS = 1 << 11
+HF_INTERCEPT = 1 << 21  # the intercepts below are looked at
+HF_IO_BREAKPOINT = 1 << 24  # DR0 to DR3 are looked at after a port access
 
 NO_EXCEPTION = 0xFFFFFFFF
 
-_ENV_SIZE = 32768
-_UC_SIZE = 4096
-_SEARCH = 0x10000  # how far behind the start of CPUState the registers may be
-_ATTEMPTS = 2
-_CODE, _CODE_SIZE = 0x1000, 16  # where the experiments run
-_GENERAL = (
+# Descriptor flags, in the second word
+DESCRIPTOR_BIG = 1 << 22
+DESCRIPTOR_DPL_SHIFT = 13
+
+DR6_BREAKPOINTS, DR6_SINGLE_STEP = 0xF, 1 << 14
+DR7_RESET = 0x400
+
+GENERAL_REGISTERS = (
     x86_const.UC_X86_REG_EAX,
     x86_const.UC_X86_REG_ECX,
     x86_const.UC_X86_REG_EDX,
@@ -84,6 +90,7 @@ _DEBUG = (
     x86_const.UC_X86_REG_DR2,
     x86_const.UC_X86_REG_DR3,
 )
+_CONTROL_WORDS = (0x1A53, 0x0D6F)  # of the FPU; nothing else looks like both in turn
 
 
 class StateNotFound(PcemuError):
@@ -91,179 +98,130 @@ class StateNotFound(PcemuError):
 
 
 class EngineState:
-    """``q`` and ``d`` see the processor state as 64-bit and 32-bit words (indexes above).
+    """``q`` and ``d`` see the processor state as 64-bit and 32-bit words (indexes above), ``h`` as 16-bit.
 
     ``halted[0]``: 1 after HLT. ``invalid_address[0]``: the address of a refused TLB fill.
-    ``software_interrupt``, ``error_code``, ``old_exception`` are indexes into d, ``next_eip`` into q.
-    ``stop_flags``: the addresses of a byte, a byte and a word; 1, 1 and FFFFh there, written at the start of
-    a block, end the run before that block. ``flag_addresses``: of EFLAGS and HFLAGS.
+    ``software_interrupt``, ``error_code``, ``old_exception``, ``intercepts`` are indexes into d; ``next_eip``
+    and ``debug`` (DR0; DR7 is ``debug + 7``) into q; ``fpu_status`` into h.
     """
 
-    def __init__(self, engine: Engine, ram: memoryview) -> None:
-        finder = _Finder(engine, ram)
-        env = finder.find_registers()
-        raw = _view(env, _ENV_SIZE)
+    halted: memoryview
+    invalid_address: memoryview
+
+    def __init__(self, engine: Engine, raw: memoryview) -> None:
+        self._engine = engine
         self.raw = raw
         self.q = raw.cast("Q")
         self.d = raw.cast("I")
-        debug_registers = finder.find_debug_registers(env)
-        self.error_code = (debug_registers - 16) // 4
-        self.software_interrupt = (debug_registers - 12) // 4
-        self.next_eip = (debug_registers - 8) // 8
-        self.old_exception = (debug_registers + 96) // 4
+        self.h = raw.cast("H")
+
+    # -- where things are -------------------------------------------------------------------------
+
+    def locate(self) -> None:
+        """Find what has no fixed place; StateNotFound when this is not the layout that was expected."""
+        debug = self._find_debug_registers()
+        self.debug = debug // 8
+        self.error_code = (debug - 16) // 4
+        self.software_interrupt = (debug - 12) // 4
+        self.next_eip = (debug - 8) // 8
+        self.old_exception = (debug + 96) // 4
+        # The intercepts of AMD-V: bits of CR0 to CR8, reads in the low half, writes in the high half
+        self.intercepts = (debug + 128) // 4
+        self.fpu_status = self._find_fpu_control() - 1
         if self.d[self.old_exception] != NO_EXCEPTION:
             raise StateNotFound("the engine's exception state is not where it was expected")
-        self.halted = _view(finder.find_halted(), 4).cast("I")
-        self.invalid_address = _view(finder.find_invalid_address(), 8).cast("Q")
-        self.stop_flags = finder.find_stop_flags()
-        self.flag_addresses = env + 8 * EFLAGS, env + 4 * HFLAGS
-        finder.tidy()
+
+    def _find_debug_registers(self) -> int:
+        uc = self._engine.uc
+        values = [0xD7000001 + i * 0x1111 for i in range(len(_DEBUG))]
+        for register, value in zip(_DEBUG, values, strict=True):
+            uc.reg_write(register, value)
+        self.load()
+        found = bytes(self.raw).find(struct.pack("<4Q", *values))
+        for register in _DEBUG:
+            uc.reg_write(register, 0)
+        self.load()
+        if found < 0:
+            raise StateNotFound("the engine's debug registers were not found")
+        return found
+
+    def _find_fpu_control(self) -> int:
+        uc = self._engine.uc
+        saved = uc.reg_read(x86_const.UC_X86_REG_FPCW)
+        places: list[set[int]] = []
+        for value in _CONTROL_WORDS:
+            uc.reg_write(x86_const.UC_X86_REG_FPCW, value)
+            self.load()
+            places.append({index for index, word in enumerate(self.h) if word == value})
+        uc.reg_write(x86_const.UC_X86_REG_FPCW, saved)
+        self.load()
+        return only(sorted(set.intersection(*places)), "FPU control word")
+
+    # -- keeping it true --------------------------------------------------------------------------
+
+    def load(self) -> None:
+        """Bring ``q`` and ``d`` up to date with the engine."""
+
+    def store(self) -> None:
+        """Let the engine have what was written to ``q`` and ``d``."""
+
+    def run(self, address: int) -> int:
+        """Execute from EIP ``address`` until something stops the run; 0, or Unicorn's error number."""
+        return self._engine.run(address)
+
+    def refuse(self, entry: memoryview, address: int, access: int) -> bool:
+        """Refuse the TLB fill of the page at ``address``: the run ends; what the fill hook has to return."""
+        return False
+
+    def write_register(self, register: int, value: int) -> None:
+        """Write a register whose change has effects inside the engine (CR0, CR3, CR4, EFLAGS)."""
+        self.store()
+        self._engine.uc.reg_write(register, value)
+        self.load()
+
+    def read_eflags(self) -> int:
+        """EFLAGS as the engine computes them, for when the arithmetic flags are not in CC_SRC."""
+        return self._engine.read_register(x86_const.UC_X86_REG_EFLAGS)
 
     @property
     def interruptible(self) -> bool:
         """True when an interrupt request would be taken now: IF set, and no shadow of STI or MOV SS."""
         return bool(self.q[EFLAGS] & FLAG_IF) and not self.d[HFLAGS] & HF_INHIBIT_IRQ
 
+    # -- what belongs together --------------------------------------------------------------------
 
-def _view(address: int, size: int) -> memoryview:
-    return memoryview((ctypes.c_char * size).from_address(address)).cast("B")
+    def set_segment(self, segment: int, selector: int, base: int, limit: int, flags: int) -> None:
+        """Load a segment register and all that the engine derives from it (CPL from SS, sizes, ADDSEG)."""
+        q, d = self.q, self.d
+        d[SELECTOR[segment]] = selector
+        q[SEGMENT_BASE[segment]] = base
+        d[SEGMENT_LIMIT[segment]] = limit
+        d[SEGMENT_FLAGS[segment]] = flags
+        hidden = d[HFLAGS]
+        if segment == CS:
+            hidden = hidden | HF_CS32 if flags & DESCRIPTOR_BIG else hidden & ~HF_CS32
+        elif segment == SS:
+            hidden = hidden & ~HF_CPL | flags >> DESCRIPTOR_DPL_SHIFT & HF_CPL
+            hidden = hidden | HF_SS32 if flags & DESCRIPTOR_BIG else hidden & ~HF_SS32
+        flat = (
+            q[CR0] & CR0_PE
+            and not q[EFLAGS] & FLAG_VM
+            and hidden & HF_CS32
+            and not (q[SEGMENT_BASE[DS]] or q[SEGMENT_BASE[ES]] or q[SEGMENT_BASE[SS]])
+        )
+        d[HFLAGS] = hidden & ~HF_ADDSEG if flat else hidden | HF_ADDSEG
 
-
-class _Finder:
-    """The experiments; reads this process' memory through /proc so that a wild pointer is no crash."""
-
-    def __init__(self, engine: Engine, ram: memoryview) -> None:
-        self._engine = engine
-        self._ram = ram
-        self._uc = engine.handle.value or 0
-        self._cpu = self._cpu_size = 0  # CPUState, up to the registers
-        self._memory = Path("/proc/self/mem")
-        if not self._memory.exists():
-            raise StateNotFound("this host has no /proc/self/mem to look for the engine's state in")
-        self._file = os.open(self._memory, os.O_RDONLY)
-
-    def __del__(self) -> None:
-        if hasattr(self, "_file"):
-            os.close(self._file)
-
-    def _read(self, address: int, size: int) -> bytes:
-        try:
-            return os.pread(self._file, size, address)
-        except OSError:
-            return b""
-
-    def find_registers(self) -> int:
-        """The address of CPUX86State, which begins with the general registers.
-
-        It is the end of CPUState, to which the last of the pointers in front of it leads.
-        """
-        uc = self._engine.uc
-        saved = [uc.reg_read(register) for register in _GENERAL]
-        values = [int.from_bytes(os.urandom(4), "little") | 1 for _ in _GENERAL]
-        for register, value in zip(_GENERAL, values, strict=True):
-            uc.reg_write(register, value)
-        pattern = struct.pack("<8Q", *values)
-        words = struct.unpack("<512Q", self._read(self._uc, _UC_SIZE))
-        pointers = dict.fromkeys(word for word in words if word > 0x10000 and not word >> 47 and not word & 7)
-        for pointer in pointers:
-            offset = self._read(pointer, _SEARCH).find(pattern)
-            if offset >= 0:
-                break
-        else:
-            raise StateNotFound("the engine's registers were not found in memory")
-        env: int = pointer + offset
-        self._cpu = max(pointer for pointer in pointers if pointer < env)
-        self._cpu_size = env - self._cpu
-        uc.reg_write(_GENERAL[0], 0x12345677)
-        if self._read(env, 4) != struct.pack("<I", 0x12345677):
-            raise StateNotFound("the engine's registers were found as a copy only")
-        for register, value in zip(_GENERAL, saved, strict=True):
-            uc.reg_write(register, value)
-        return env
-
-    def find_debug_registers(self, env: int) -> int:
-        """The offset of DR0 in CPUX86State."""
-        uc = self._engine.uc
-        values = [0xD7000001 + i * 0x1111 for i in range(4)]
-        for register, value in zip(_DEBUG, values, strict=True):
-            uc.reg_write(register, value)
-        found = self._read(env, _ENV_SIZE).find(struct.pack("<4Q", *values))
-        for register in _DEBUG:
-            uc.reg_write(register, 0)
-        if found < 0:
-            raise StateNotFound("the engine's debug registers were not found in memory")
-        return found
-
-    def find_halted(self) -> int:
-        """The address of CPUState.halted: 1 after a run that ended in HLT, 0 after one that did not."""
-        self._load(b"\xf4\x90")
-        states = []
-        for _ in range(3):
-            self._engine.run(_CODE)
-            states.append(self._read(self._cpu, self._cpu_size))
-            self._engine.run_stopped(_CODE + 1)
-            states.append(self._read(self._cpu, self._cpu_size))
-        words = zip(*(memoryview(state).cast("I") for state in states), strict=True)
-        found = [4 * i for i, values in enumerate(words) if values == (1, 0, 1, 0, 1, 0)]
-        return self._cpu + _only(found, "halted state")
-
-    def find_invalid_address(self) -> int:
-        """Where the engine leaves the address whose TLB fill was refused (the caller's hook refuses it)."""
-        self._load(b"\x67\xa0" + struct.pack("<I", REFUSED_ADDRESS))
-        self._engine.run(_CODE)
-        after = self._read(self._uc, _UC_SIZE)
-        found = [
-            offset
-            for offset in range(0, _UC_SIZE, 8)
-            if struct.unpack_from("<Q", after, offset)[0] == REFUSED_ADDRESS
-        ]
-        return self._uc + _only(found, "invalid address")
-
-    def find_stop_flags(self) -> tuple[int, int, int]:
-        """What a stop from a hook writes: a byte in the uc struct, a byte and a word before the registers."""
-
-        def look() -> tuple[bytes, bytes]:
-            return self._read(self._uc, _UC_SIZE), self._read(self._cpu, self._cpu_size)
-
-        self._load(b"\x90\xf4")
-        written: set[tuple[int, int, int]] = set()  # 0 or 1: which of the two areas; offset; new value
-        for attempt in range(_ATTEMPTS):  # other things change, too, but not every time
-            before, after = self._engine.observe_stop(_CODE, look)
-            changes = {
-                (area, *change) for area in range(2) for change in _changes(before[area], after[area])
-            }
-            written = changes if attempt == 0 else written & changes
-        request = [offset for area, offset, new in written if area == 0 and new == 1]
-        exits = [offset for area, offset, new in written if area == 1 and new == 1]
-        high = sorted(offset for area, offset, new in written if area == 1 and new == 0xFF)
-        if len(high) != 2 or high[1] != high[0] + 1 or len(written) != 4:
-            raise StateNotFound(f"the engine's stop flags are ambiguous: {sorted(written)}")
-        cpu = self._cpu
-        return self._uc + _only(request, "stop request"), cpu + _only(exits, "exit request"), cpu + high[0]
-
-    def _load(self, code: bytes) -> None:
-        self._ram[_CODE : _CODE + _CODE_SIZE] = code.ljust(_CODE_SIZE, b"\xf4")
-        self._engine.drop_all_code()
-
-    def tidy(self) -> None:
-        """Leave no trace of the experiments in RAM."""
-        self._ram[_CODE : _CODE + _CODE_SIZE] = bytes(_CODE_SIZE)
+    def set_eflags(self, value: int) -> None:
+        """Load EFLAGS as the engine keeps them: the arithmetic flags and DF apart."""
+        q, d = self.q, self.d
+        q[CC_SRC] = value & ARITHMETIC_FLAGS
+        d[CC_OP] = CC_OP_EFLAGS
+        d[DF] = 0xFFFFFFFF if value & FLAG_DF else 1
+        q[EFLAGS] = value & ~(ARITHMETIC_FLAGS | FLAG_DF) & 0xFFFFFFFF | 2
 
 
-def _changes(before: bytes, after: bytes) -> Iterator[tuple[int, int]]:
-    """Offset and new value of each byte that changed; the size is a multiple of 8."""
-    words = zip(memoryview(before).cast("Q"), memoryview(after).cast("Q"), strict=True)
-    for start in [8 * i for i, (old, new) in enumerate(words) if old != new]:
-        for offset in range(start, start + 8):
-            if before[offset] != after[offset]:
-                yield offset, after[offset]
-
-
-def _only(found: list[int], what: str) -> int:
+def only(found: list[int], what: str) -> int:
+    """The one element of ``found``; StateNotFound otherwise."""
     if len(found) != 1:
         raise StateNotFound(f"the engine's {what} was found {len(found)} times")
     return found[0]
-
-
-# A linear address that nothing else in the experiment mentions; its page is refused while the search runs.
-REFUSED_ADDRESS = 0x00FBC123

@@ -4,42 +4,39 @@
 block, the first hook call does the work of all: item 0 is returned and the engine stores it at the old
 EDI; items 1 to k are written here, and ECX and EDI are moved on as if k iterations had run. ``rep outsw``
 likewise. Only what cannot be told from the slow way is done: DF clear, no wrap of the segment offset,
-plain RAM, no paging.
-
-A repeated instruction ends its basic block and then loops as a block of its own. That block is where it is
-recognised, since inside a longer block EIP is not up to date: the first item goes the slow way.
+plain RAM; under paging up to the end of the page, from where the next hook call goes on.
 """
 
 from __future__ import annotations
 
 from pcemu.bus import Handler
+from pcemu.cpu.faults import PageFault
 from pcemu.cpu.mmu import Mmu
-from pcemu.cpu.slices import SliceCounter
 from pcemu.cpu.state import (
-    CR0,
     CS,
     DF,
     DS,
     ECX,
     EDI,
+    EIP,
     ES,
     ESI,
     FS,
     GS,
+    HF_CPL,
     HF_CS32,
     HFLAGS,
     SEGMENT_BASE,
     SS,
     EngineState,
 )
-from pcemu.memory import VGA_WINDOW
+from pcemu.memory import PAGE_SIZE, VGA_WINDOW
 
 _SEGMENT_PREFIXES = {0x26: ES, 0x2E: CS, 0x36: SS, 0x3E: DS, 0x64: FS, 0x65: GS}
 _OPERAND_SIZE, _ADDRESS_SIZE = 0x66, 0x67
 _REP = (0xF2, 0xF3)
 _INS, _OUTS = (0x6C, 0x6D), (0x6E, 0x6F)
 _MAX_INSTRUCTION = 15
-_CR0_PG = 1 << 31
 
 
 class StringIo:
@@ -48,8 +45,7 @@ class StringIo:
     ``moved`` counts items moved beyond the one of each hook call, for the account of virtual time.
     """
 
-    def __init__(self, state: EngineState, ram: memoryview, mmu: Mmu, counter: SliceCounter) -> None:
-        self._counter = counter
+    def __init__(self, state: EngineState, ram: memoryview, mmu: Mmu) -> None:
         self._q = state.q
         self._d = state.d
         self._ram = ram
@@ -59,19 +55,17 @@ class StringIo:
     def _decode(self, opcodes: tuple[int, int]) -> tuple[int, int] | None:
         """(segment of the source, address mask) of a repeated instruction that may be done at once."""
         q, d = self._q, self._d
-        if q[CR0] & _CR0_PG or d[DF] != 1:
+        if d[DF] != 1:
             return None
-        address, size = self._counter.block
-        if size > _MAX_INSTRUCTION:
-            return None
-        at = self._mmu.physical(address)
-        code = self._ram[at : at + size]
-        if not code or code[-1] not in opcodes:
-            return None
+        address = q[SEGMENT_BASE[CS]] + q[EIP] & 0xFFFFFFFF
+        size = min(_MAX_INSTRUCTION, PAGE_SIZE - address % PAGE_SIZE)  # the next page may not be there
+        code = self._mmu.read(address, size)
         wide = bool(d[HFLAGS] & HF_CS32)
         segment = DS
         repeated = False
-        for byte in code[:-1]:
+        for byte in code:
+            if byte in opcodes:
+                break
             if byte in _REP:
                 repeated = True
             elif byte == _ADDRESS_SIZE:
@@ -82,13 +76,19 @@ class StringIo:
                 return None
         return (segment, 0xFFFFFFFF if wide else 0xFFFF) if repeated else None
 
-    def _span(self, register: int, segment: int, size: int, mask: int) -> tuple[int, int] | None:
+    def _span(self, register: int, segment: int, size: int, mask: int, write: bool) -> tuple[int, int] | None:
         """(physical address, items) that the instruction can reach without a wrap, of at least two items."""
         q = self._q
         offset = q[register] & mask
         items = min(q[ECX] & mask, (mask + 1 - offset) // size)
         start = q[SEGMENT_BASE[segment]] + offset & 0xFFFFFFFF
-        if not self._mmu.a20 and start + items * size > 0x100000:
+        if self._mmu.paging:
+            items = min(items, (PAGE_SIZE - start % PAGE_SIZE) // size)
+            try:
+                start = self._mmu.physical(start, write, self._d[HFLAGS] & HF_CPL == 3)
+            except PageFault:
+                return None
+        elif not self._mmu.a20 and start + items * size > 0x100000:
             return None
         if start < VGA_WINDOW.start:
             items = min(items, (VGA_WINDOW.start - start) // size)
@@ -107,7 +107,7 @@ class StringIo:
     def read(self, handler: Handler, size: int) -> int:
         """Serve an IN or INS of ``size`` bytes; the value for the engine to store."""
         decoded = self._decode(_INS)
-        span = self._span(EDI, ES, size, decoded[1]) if decoded else None
+        span = self._span(EDI, ES, size, decoded[1], True) if decoded else None
         if decoded is None or span is None or handler.read_block is None:
             return -1
         start, items = span
@@ -122,7 +122,7 @@ class StringIo:
     def write(self, handler: Handler, size: int) -> bool:
         """Serve an OUTS of ``size`` bytes; False when it has to go item by item."""
         decoded = self._decode(_OUTS)
-        span = self._span(ESI, decoded[0], size, decoded[1]) if decoded else None
+        span = self._span(ESI, decoded[0], size, decoded[1], False) if decoded else None
         if decoded is None or span is None or handler.write_block is None:
             return False
         start, items = span

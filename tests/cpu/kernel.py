@@ -1,0 +1,112 @@
+"""Protected-mode programs for the processor: run here, and on QEMU for a second opinion.
+
+A program is the kernel of kernel.inc and 32-bit code behind it; what it writes to port E9h is its result.
+"""
+
+from __future__ import annotations
+
+import shutil
+import subprocess
+import tempfile
+from functools import cache
+from pathlib import Path
+
+from pcemu.bus import PortBus
+from pcemu.cpu import Cpu, Stop
+from pcemu.memory import Memory
+from tests.assembler import assemble, assemble_with_labels
+from tests.cpu.guest import rom
+
+ORIGIN = 0x7E00
+_SECTOR = 512
+_BOOT = 0x7C00
+_MEBIBYTES = 16
+
+# Reads the program behind the boot sector, a sector at a time (63 sectors a track, 16 heads).
+_LOADER = """
+        cli
+        xor ax, ax
+        mov ss, ax
+        mov sp, 0x7C00
+        mov ds, ax
+        mov [drive], dl
+        mov ax, 0x7E0
+        mov es, ax
+        mov si, {sectors}
+        mov di, 1
+again:  mov ax, di
+        xor dx, dx
+        mov bx, 63
+        div bx
+        mov cl, dl
+        inc cl
+        mov dh, al
+        mov ch, 0
+        mov dl, [drive]
+        xor bx, bx
+        mov ax, 0x0201
+        int 0x13
+        mov ax, es
+        add ax, 0x20
+        mov es, ax
+        inc di
+        dec si
+        jnz again
+        jmp 0:0x7E00
+drive:  db 0
+        times 510 - ($ - $$) db 0
+        dw 0xAA55
+"""
+
+
+def program(code: str) -> tuple[bytes, dict[str, int]]:
+    """The kernel with ``code``, and the addresses of its labels."""
+    kernel = Path(__file__).with_name("kernel.inc").read_text()
+    return assemble_with_labels(f"{kernel}\n{code}\njmp finish\n", ORIGIN)
+
+
+class Board:
+    """A processor with memory and port E9h, about to run ``code``."""
+
+    def __init__(self, code: str, public_state: bool = False) -> None:
+        image, self.labels = program(code)
+        self.memory = Memory(_MEBIBYTES)
+        self.memory.load_rom(rom())
+        self.ram = self.memory.ram
+        self.ram[_BOOT : _BOOT + 5] = bytes.fromhex("ea007e0000")
+        self.ram[ORIGIN : ORIGIN + len(image)] = image
+        self.bus = PortBus()
+        self.said = bytearray()
+        self.bus.attach("console", range(0xE9, 0xEA), lambda r: 0xE9, lambda r, v: self.said.append(v))
+        self.cpu = Cpu(self.memory, self.bus, public_state)
+
+    def run(self, ticks: int = 100_000, slices: int = 1000) -> str:
+        """Run to HLT; what was said."""
+        for _ in range(slices):
+            if self.cpu.run(ticks) is Stop.HALT:
+                return self.said.decode("latin-1")
+        raise AssertionError(f"the program did not end; it is at {self.cpu.location} and said {self.said!r}")
+
+
+@cache
+def qemu_says(code: str) -> str | None:
+    """What the program says on QEMU; None where it is not installed."""
+    emulator = shutil.which("qemu-system-i386")
+    if emulator is None:
+        return None
+    image = program(code)[0]
+    sectors = -(-len(image) // _SECTOR)
+    boot = assemble(_LOADER.format(sectors=sectors))
+    with tempfile.TemporaryDirectory() as folder:
+        disk, said = Path(folder, "disk.img"), Path(folder, "said")
+        disk.write_bytes((boot + image.ljust(sectors * _SECTOR, b"\0")).ljust(1 << 20, b"\0"))
+        subprocess.run(
+            [
+                emulator, "-accel", "tcg", "-cpu", "pentium2", "-m", str(_MEBIBYTES), "-display", "none",
+                "-nodefaults", "-no-reboot", "-drive", f"file={disk},format=raw,if=ide",
+                "-debugcon", f"file:{said}", "-device", "isa-debug-exit,iobase=0x501,iosize=2",
+            ],
+            timeout=60, check=False, capture_output=True,
+        )  # fmt: skip
+        text = said.read_text("latin-1")
+    return text[text.index("\0") + 1 :] if "\0" in text else text
