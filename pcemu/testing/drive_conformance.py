@@ -48,9 +48,12 @@ def exercise(drive: Drive, model: bytearray, rng: random.Random, requests: int =
             drive.discard(lba, count)
         elif kind < 0.65:
             drive.flush()
-        buffer = bytearray(b"\xa5" * count * SECTOR_SIZE)
-        drive.read(lba, buffer)
-        assert buffer == model[here], f"request {number}: sectors {lba}+{count} differ"
+        # What was just written; and, shifted, what lies across its edges.
+        for first in {lba, max(0, lba - 5), min(lba + 3, drive.sectors - count)}:
+            buffer = bytearray(b"\xa5" * count * SECTOR_SIZE)
+            drive.read(first, buffer)
+            expected = model[first * SECTOR_SIZE : (first + count) * SECTOR_SIZE]
+            assert buffer == expected, f"request {number}: sectors {first}+{count} differ"
     assert contents(drive) == model
 
 

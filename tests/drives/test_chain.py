@@ -172,6 +172,8 @@ def test_a_failed_write_leaves_old_or_new_data_and_can_be_repeated(child: Path) 
             sector = now[lba * 512 : lba * 512 + 512]
             if not any(start <= lba < start + 20 for start in (5, 4090, 8190)):
                 assert sector == before[lba * 512 : lba * 512 + 512]
+        drive._map.clear()
+        assert contents(drive) == now, "the map and the layers disagree"
     calls.room = 1 << 30
     for lba in (5, 4090, 8190):
         drive.write(lba, data)
@@ -180,6 +182,69 @@ def test_a_failed_write_leaves_old_or_new_data_and_can_be_repeated(child: Path) 
     for lba in (5, 4090, 8190):
         assert contents(drive)[lba * 512 : (lba + 20) * 512] == data
     drive.close()
+
+
+def test_a_file_that_could_not_grow_still_ends_with_its_footer(child: Path) -> None:
+    class Full(SystemCalls):
+        full = False
+
+        def pwritev(self, fd: int, buffers: Sequence[Any], offset: int) -> int:
+            if not self.full:
+                return os.pwritev(fd, buffers, offset)
+            if len(buffers[0]) < 512:
+                raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+            return os.pwritev(fd, [memoryview(buffers[0])[:100]], offset)
+
+    calls = Full()
+    drive = open_chain(child, Host(calls))
+    drive.write(0, b"\x09" * 512)
+    drive.flush()
+    calls.full = True
+    before = child.read_bytes()
+    with pytest.raises(OSError):
+        drive.write(5000, bytes(512))
+    assert child.read_bytes() == before
+    calls.full = False
+    drive.write(5000, b"\x08" * 512)
+    drive.close()
+    assert open_and_read(child, 5000) == b"\x08" * 512
+
+
+def open_and_read(path: Path, lba: int) -> bytearray:
+    drive = open_drive(path)
+    buffer = bytearray(512)
+    drive.read(lba, buffer)
+    drive.close()
+    return buffer
+
+
+def test_an_old_footer_never_becomes_bits(child: Path) -> None:
+    """In a bitmap of several sectors one lies where the footer was, and another is the one written."""
+    large = child.with_name("large.vhd")
+    create_differencing(large, child, block_size=8 * MIB)
+    content = large.read_bytes()
+    footer_at = -(-(len(content) - 512 - 2048) // 4096) * 4096 + 2048
+    large.write_bytes(content[:-512].ljust(footer_at, b"\0") + content[-512:])
+    drive = open_chain(large)
+    drive.write(4096 + 5, b"\x0a" * 512)
+    drive.close()
+    layer = sparse(large, read_only=True)
+    assert layer.locate(0) == footer_at + 2048  # the bitmap starts where the footer was
+    assert [run[:2] for run in layer.owned_runs()] == [(4096 + 5, 1)]
+    layer.close()
+
+
+def test_what_lies_behind_a_parents_end_is_not_seen(tmp_path: Path) -> None:
+    base, grown = tmp_path / "base.vhd", tmp_path / "grown.vhd"
+    create_dynamic(base, 5 * 512, block_size=4096)
+    drive = open_drive(base)
+    drive.write(0, b"\x0b" * 512)
+    drive.close()
+    layer = sparse(base)
+    layer.file.write(b"\x0c" * 512, layer.locate(0) + 6 * 512)
+    layer.close()
+    create_differencing(grown, base, size=8 * 512)
+    assert not any(open_and_read(grown, 6))
 
 
 def test_a_new_head_takes_the_writes_and_hides_the_old(child: Path) -> None:
