@@ -7,6 +7,7 @@ the other and keeps nothing, so that there is little in it to be wrong.
 
 from __future__ import annotations
 
+import os
 import posixpath
 import struct
 from collections.abc import Collection, Mapping, Sequence
@@ -51,21 +52,22 @@ class BytesFile:
 
 
 class PathFile:
-    """A file on the host."""
+    """A file on the host, kept open."""
 
     def __init__(self, path: Path) -> None:
-        self.path = path
+        self._fd = os.open(path, os.O_RDONLY)
+
+    def __del__(self) -> None:
+        os.close(self._fd)
 
     @property
     def size(self) -> int:
         """As it is now."""
-        return self.path.stat().st_size
+        return os.fstat(self._fd).st_size
 
     def read(self, offset: int, size: int) -> bytes:
         """Part of it."""
-        with self.path.open("rb") as file:
-            file.seek(offset)
-            return file.read(size)
+        return os.pread(self._fd, size, offset)
 
 
 def files_in(folder: Path) -> dict[str, PathFile]:

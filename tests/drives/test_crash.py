@@ -31,7 +31,7 @@ WRITING = [scenario for scenario in SCENARIOS if isinstance(scenario, Writing)]
 
 def record(scenario: Scenario, folder: Path, seed: int) -> Recording:
     """One run of a scenario in a new folder."""
-    rng = random.Random(seed)
+    rng = random.Random(f"{scenario} {seed}")
     folder.mkdir()
     scenario.prepare(folder, rng)
     calls = RecordingCalls(folder)

@@ -1,0 +1,107 @@
+"""The host fails in the middle of any operation: that is reported, nothing is lost, and a retry works.
+
+Each scenario runs with one fault at each of its system calls in turn. A step that fails is checked at once,
+as if the process ended there, and done again. At the end all must be there, and a crash at any instant of
+the whole, fault included, must leave what was promised.
+"""
+
+from __future__ import annotations
+
+import errno
+import random
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from pcemu.drives.open import open_drive
+from pcemu.errors import ImageError
+from pcemu.testing.crash import explore
+from pcemu.testing.faults import SHORT, FaultyCalls, can_fail
+from pcemu.testing.recording import Promise
+from tests.drives.independent_vhd import files_in
+from tests.drives.proof import scaled
+from tests.drives.scenarios import SCENARIOS, Scenario, Writing
+
+POSITIONS = scaled(4, 30)  # of each scenario and fault
+TRIES = 5
+FAULTS = {
+    "a broken disk": [errno.EIO],
+    "a full disk, three times": [errno.ENOSPC] * 3,
+    "a short transfer": [SHORT],
+    "a disk that fills up": [SHORT, errno.ENOSPC],
+    "a disk that breaks": [SHORT, errno.EIO],
+    "signals": [errno.EINTR] * 2,
+}
+# Whose failure may change nothing that was asked for: the file is closed all the same, a leftover stays, the
+# parent is found at the next place that names it.
+FORGIVEN = frozenset({"close", "unlink", "stat"})
+
+
+class Retrying:
+    """Does steps again when they fail, after a look at what is there then."""
+
+    def __init__(self, scenario: Scenario, folder: Path, calls: FaultyCalls) -> None:
+        self.scenario = scenario
+        self.folder = folder
+        self.calls = calls
+        self.failures: list[Exception] = []
+
+    def __call__(self, step: Callable[[], Any]) -> Any:
+        for _ in range(TRIES):
+            try:
+                return step()
+            except (OSError, ImageError) as error:
+                self.failures.append(error)
+                self.check()
+        raise AssertionError(f"{TRIES} tries failed") from self.failures[-1]
+
+    def check(self) -> None:
+        """What was promised must be in the files as they are now."""
+        promises = [call for call in self.calls.recording.log if isinstance(call, Promise)]
+        self.scenario.check(files_in(self.folder), promises[-1].value)
+
+
+def run(scenario: Scenario, prepared: Path, folder: Path, number: int, codes: list[int]) -> FaultyCalls:
+    """One run with a fault at call ``number``."""
+    shutil.copytree(prepared, folder)
+    calls = FaultyCalls(folder)
+    calls.fail(number, codes)
+    attempt = Retrying(scenario, folder, calls)
+    scenario.run(folder, calls, random.Random(7), attempt)
+    attempt.check()
+    if calls.struck:
+        if codes[-1] in (SHORT, errno.EINTR):
+            assert not attempt.failures
+        elif not FORGIVEN.issuperset(calls.struck):
+            assert attempt.failures, f"nobody heard that {calls.struck} failed"
+    if isinstance(scenario, Writing):
+        open_drive(folder / scenario.head).close()  # no lock was left
+    if attempt.failures:
+        result = explore(calls.recording, lambda state: scenario.check(state.files, state.promise), limit=3)
+        assert not result.violations, result.examples[0]
+    return calls
+
+
+@pytest.mark.parametrize("fault", FAULTS)
+@pytest.mark.parametrize("scenario", SCENARIOS, ids=str)
+def test_a_fault_is_reported_and_can_be_made_good(scenario: Scenario, fault: str, tmp_path: Path) -> None:
+    prepared = tmp_path / "prepared"
+    prepared.mkdir()
+    scenario.prepare(prepared, random.Random(7))
+    made = run(scenario, prepared, tmp_path / "clean", 0, []).made
+    codes = FAULTS[fault]
+    positions = [number for number, call in enumerate(made) if can_fail(call, codes[0])]
+    if not positions:
+        pytest.skip("no call of this operation can fail so")
+    rng = random.Random(3)
+    for number in sorted(rng.sample(positions, min(POSITIONS, len(positions)))):
+        folder = tmp_path / str(number)
+        try:
+            run(scenario, prepared, folder, number, codes)
+        except BaseException as error:
+            error.add_note(f"{fault} at call {number}, {made[number]}")
+            raise
+        shutil.rmtree(folder)
