@@ -40,6 +40,9 @@ EngineError: Any = UcError
 REFUSED = unicorn_const.UC_ERR_EXCEPTION
 CPUID, RDTSC = x86_const.UC_X86_INS_CPUID, x86_const.UC_X86_INS_RDTSC
 
+# Memory for translated code; when it is full, all is thrown away. Left alone it grows to 1 GiB, and a guest
+# that changes its own code (as the int86() of DOS compilers does for each call) fills that quickly.
+TRANSLATIONS = 32 << 20
 # No address ends a run: with exits enabled and none set, ``until`` is not looked at.
 _NO_END = _U64(1 << 40)
 _NO_COUNT = ctypes.c_size_t(0)
@@ -51,6 +54,7 @@ class Engine:
     def __init__(self) -> None:
         open_engine: Any = Uc  # half of the binding is untyped
         self.uc = open_engine(unicorn_const.UC_ARCH_X86, unicorn_const.UC_MODE_32)
+        self.uc.ctl_set_tcg_buffer_size(TRANSLATIONS)
         self.handle: ctypes.c_void_p = self.uc._uch
         self._callbacks: list[Any] = []
         self._buffer = _U32()
