@@ -231,10 +231,13 @@ class SparseLayer:
             size = self.page_sectors // 8
             bits = int.from_bytes(self.file.read_bytes(self._page_offset(page), size), "big")
             if not self.file.read_only:  # others are asked once for each block, by the chain's map
-                if len(self._pages) >= MAX_PAGES:
-                    self._pages = {each: self._pages[each] for each in self._dirty_pages}
-                self._pages[page] = bits
+                self._remember(page, bits)
         return bits
+
+    def _remember(self, page: int, bits: int) -> None:
+        if len(self._pages) >= MAX_PAGES:
+            self._pages = {each: self._pages[each] for each in self._dirty_pages}
+        self._pages[page] = bits
 
     def _block_of(self, page: int) -> int:
         return page << self._page_shift >> self._block_shift
@@ -278,9 +281,11 @@ class SparseLayer:
         # In a dynamic image all: programs that look at the bits and programs that do not then agree.
         fill = 0 if self.is_child else self._full_page
         for page in range(block * per_block, (block + 1) * per_block):
-            self._pages[page] = fill
             if fill or self._page_offset(page) < old_footer_stop:
+                self._remember(page, fill)
                 self._dirty_pages.add(page)
+            elif per_block == 1:  # of larger blocks, only the pages that are touched; the others are a hole
+                self._remember(page, fill)
 
     def _check_writable(self) -> None:
         if self.file.read_only:
