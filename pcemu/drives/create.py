@@ -1,8 +1,8 @@
 """Making new images. None is written over; a crash leaves the whole image or none.
 
-An image is written under a temporary name in its folder, synced, and only then given its name::
+The order, of which :mod:`pcemu.drives.newfile` does the second half::
 
-    parent synced → temporary file → synced → linked to its name → temporary name removed → folder synced
+    parent synced → noted beside a parent in another folder → temporary file → synced → named → folder synced
 
 Nothing here takes longer for a larger drive: a fixed image is a hole with a footer. A BAT is no hole, as its
 empty entries are not zeros; so that even a 2 TB drive starts below 100 KiB, drives above 40 GiB get larger
@@ -14,8 +14,6 @@ blocks than the usual 2 MiB. The format allows that; programs of others that ins
 
 from __future__ import annotations
 
-import contextlib
-import errno
 import os
 import time
 import uuid
@@ -24,20 +22,22 @@ from typing import NamedTuple
 from pcemu.drives import vhd_layout as layout
 from pcemu.drives.drive import SECTOR_SIZE
 from pcemu.drives.fingerprint import Fingerprint, fingerprint_of
-from pcemu.drives.hostfile import HOST, Host, HostFile
+from pcemu.drives.hostfile import HOST, Host
+from pcemu.drives.intents import refuse_target
+from pcemu.drives.newfile import write_new
 from pcemu.drives.open import open_layer
 from pcemu.drives.parents import locators_for, parent_name, places_for, vhd_time
 from pcemu.drives.probe import Format
 from pcemu.drives.raw import FlatDrive
+from pcemu.drives.registry import register
 from pcemu.drives.sparse import SparseLayer
 from pcemu.drives.vhd import FixedVhd, vhd_geometry
 from pcemu.drives.vhd_header import MAX_BLOCK_SIZE, MIN_BLOCK_SIZE
-from pcemu.errors import ImageAccessError, UsageError
+from pcemu.errors import UsageError
 
 DEFAULT_BLOCK_SIZE = 2 << 20
 MAX_DEFAULT_ENTRIES = 20480  # 80 KiB of BAT
 MAX_SIZE = layout.MAX_SECTORS * SECTOR_SIZE
-NO_LINKS = (errno.EPERM, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOSYS)
 
 
 class Parent(NamedTuple):
@@ -53,8 +53,8 @@ class Parent(NamedTuple):
 
 def create_fixed(path: str | os.PathLike[str], size: int, *, host: Host = HOST) -> None:
     """A fixed VHD of ``size`` bytes, all zeros: a hole in the file, where the file system has holes."""
-    _check_size(size)
-    footer = _footer(layout.TYPE_FIXED, size, layout.NO_OFFSET)
+    check_size(size)
+    footer = new_footer(layout.TYPE_FIXED, size, layout.NO_OFFSET)
     write_new(os.fspath(path), [(size, footer.pack())], host)
 
 
@@ -62,10 +62,10 @@ def create_dynamic(
     path: str | os.PathLike[str], size: int, *, block_size: int | None = None, host: Host = HOST
 ) -> None:
     """A dynamic VHD of ``size`` bytes, all zeros."""
-    _check_size(size)
-    block_size = _block_size(size, block_size, DEFAULT_BLOCK_SIZE)
-    footer = _footer(layout.TYPE_DYNAMIC, size, layout.FOOTER_SIZE)
-    write_new(os.fspath(path), _sparse_parts(footer, block_size, None, os.fspath(path)), host)
+    check_size(size)
+    block_size = block_size_for(size, block_size, DEFAULT_BLOCK_SIZE)
+    footer = new_footer(layout.TYPE_DYNAMIC, size, layout.FOOTER_SIZE)
+    write_new(os.fspath(path), sparse_parts(footer, block_size, None, os.fspath(path)), host)
 
 
 def create_differencing(
@@ -83,26 +83,28 @@ def create_differencing(
     """
     path = os.fspath(path)
     if isinstance(parent, FlatDrive | SparseLayer):
-        facts = _facts_of(parent)
+        facts = facts_of(parent)
     else:
+        refuse_target(os.fspath(parent), host)
         layer = open_layer(os.fspath(parent), True, parent_format, host)
         try:
-            facts = _facts_of(layer)
+            facts = facts_of(layer)
         finally:
             layer.close()
     parent_size = facts.sectors * SECTOR_SIZE
     size = parent_size if size is None else size
-    _check_size(size)
+    check_size(size)
     if size < parent_size:
         raise UsageError(
             f"{path}: a size of {size} bytes is too small, expected the parent's {parent_size} at least"
         )
-    block_size = _block_size(size, block_size, facts.block_size)
-    footer = _footer(layout.TYPE_DIFFERENCING, size, layout.FOOTER_SIZE)
-    write_new(path, _sparse_parts(footer, block_size, facts, path), host)
+    block_size = block_size_for(size, block_size, facts.block_size)
+    footer = new_footer(layout.TYPE_DIFFERENCING, size, layout.FOOTER_SIZE)
+    register(path, facts.path, host)
+    write_new(path, sparse_parts(footer, block_size, facts, path), host)
 
 
-def _facts_of(layer: FlatDrive | SparseLayer) -> Parent:
+def facts_of(layer: FlatDrive | SparseLayer) -> Parent:
     """Make a parent last, and say what it is then."""
     layer.flush()
     layer.file.sync()  # also what another process wrote and did not flush
@@ -117,14 +119,14 @@ def _facts_of(layer: FlatDrive | SparseLayer) -> Parent:
     return Parent(layer.file.path, layer.sectors, unique_id, written, block_size, fingerprint)
 
 
-def _check_size(size: int) -> None:
+def check_size(size: int) -> None:
     if size <= 0 or size % SECTOR_SIZE or size > MAX_SIZE:
         raise UsageError(
             f"a size of {size} bytes is not possible, expected a multiple of {SECTOR_SIZE} up to {MAX_SIZE}"
         )
 
 
-def _block_size(size: int, asked: int | None, usual: int) -> int:
+def block_size_for(size: int, asked: int | None, usual: int) -> int:
     """What was asked for; else the usual one, doubled until the BAT is small."""
     if asked is not None:
         if asked & (asked - 1) or not MIN_BLOCK_SIZE <= asked <= MAX_BLOCK_SIZE:
@@ -138,7 +140,7 @@ def _block_size(size: int, asked: int | None, usual: int) -> int:
     return usual
 
 
-def _footer(kind: int, size: int, header_offset: int) -> layout.Footer:
+def new_footer(kind: int, size: int, header_offset: int) -> layout.Footer:
     geometry = vhd_geometry(size // SECTOR_SIZE)
     return layout.Footer(
         header_offset=header_offset,
@@ -154,7 +156,7 @@ def _footer(kind: int, size: int, header_offset: int) -> layout.Footer:
     )
 
 
-def _sparse_parts(
+def sparse_parts(
     footer: layout.Footer, block_size: int, parent: Parent | None, path: str
 ) -> list[tuple[int, bytes]]:
     """(offset, bytes) of all that an empty dynamic or differencing image holds."""
@@ -177,68 +179,3 @@ def _sparse_parts(
     bat_size = -(-entries * layout.BAT_ENTRY_SIZE // SECTOR_SIZE) * SECTOR_SIZE
     packed = footer.pack()
     return [(0, packed + header.pack() + locator_data + b"\xff" * bat_size + packed)]
-
-
-def write_new(path: str, parts: list[tuple[int, bytes]], host: Host = HOST) -> None:
-    """A new file of ``parts`` (offset, bytes) with holes between, made so that a crash leaves all or nothing.
-
-    Raises UsageError when the name is taken, ImageAccessError when the host cannot write it.
-    """
-    folder, name = os.path.split(path)
-    temporary = os.path.join(folder, f".{name}.{uuid.uuid4().hex[:8]}.new")  # noqa: PTH118
-    try:
-        if _exists(path, host):
-            raise FileExistsError
-        file = host.create(temporary)
-        try:
-            _fill(file, parts)
-            _give_name(temporary, path, host)
-        finally:
-            _remove(temporary, host)
-    except FileExistsError:
-        raise UsageError(
-            f"{path}: exists, expected a new name; remove it first or take another name"
-        ) from None
-    except OSError as error:
-        raise ImageAccessError(
-            f"{path}: cannot be created: {error.strerror}; check its folder, permissions and free space"
-        ) from error
-
-
-def _fill(file: HostFile, parts: list[tuple[int, bytes]]) -> None:
-    try:
-        for offset, data in parts:
-            file.write(data, offset)
-        file.sync_all()
-    finally:
-        file.close()
-
-
-def _give_name(temporary: str, path: str, host: Host) -> None:
-    """Link, which never replaces; file systems without links get the next best."""
-    try:
-        host.link(temporary, path)
-    except FileExistsError:
-        raise
-    except OSError as error:
-        if error.errno not in NO_LINKS or _exists(path, host):
-            raise
-        host.rename(temporary, path)
-    try:
-        host.sync_dir_of(path)
-    except OSError:
-        _remove(path, host)  # as if it had not been made, so that it can be tried again
-        raise
-
-
-def _exists(path: str, host: Host) -> bool:
-    try:
-        host.stat(path)
-    except FileNotFoundError:
-        return False
-    return True
-
-
-def _remove(path: str, host: Host) -> None:
-    with contextlib.suppress(OSError):
-        host.unlink(path)

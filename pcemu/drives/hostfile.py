@@ -124,6 +124,34 @@ class SystemCalls:
         """Remove a name."""
         os.unlink(path)  # noqa: PTH108
 
+    def mkdir(self, path: str) -> None:
+        """Make a folder; FileExistsError when the name is taken."""
+        os.mkdir(path)  # noqa: PTH102
+
+    def rmdir(self, path: str) -> None:
+        """Remove an empty folder."""
+        os.rmdir(path)  # noqa: PTH106
+
+    def list_names(self, path: str) -> list[str]:
+        """The names in a folder."""
+        return os.listdir(path)  # noqa: PTH208
+
+    def free_space(self, path: str) -> int:
+        """Bytes that can still be written on the file system of ``path``."""
+        import shutil  # only here: it costs start-up time
+
+        return shutil.disk_usage(path).free
+
+    def take_after(self, fd: int, status: os.stat_result, times: bool) -> None:
+        """Give a file the permissions, owner and maybe times of another, as far as the host lets us."""
+        if os.name == "nt":
+            return
+        with contextlib.suppress(PermissionError):
+            os.fchown(fd, status.st_uid, status.st_gid)
+        os.fchmod(fd, stat.S_IMODE(status.st_mode))
+        if times:
+            os.utime(fd, ns=(status.st_atime_ns, status.st_mtime_ns))
+
     def lseek(self, fd: int, offset: int, whence: int) -> int:
         """Used for SEEK_END, SEEK_DATA and SEEK_HOLE."""
         return os.lseek(fd, offset, whence)
@@ -229,6 +257,10 @@ class HostFile:
     def sync_all(self) -> None:
         """As :meth:`sync`, with times and owner; for files that are about to get their name."""
         retried(self._calls.fsync, self.fd)
+
+    def take_after(self, status: os.stat_result, *, times: bool) -> None:
+        """Take the permissions, owner and, if wanted, times of the file that this one will replace."""
+        retried(self._calls.take_after, self.fd, status, times)
 
     def copy_from(self, source: HostFile, source_offset: int, offset: int, size: int) -> None:
         """Copy ``size`` bytes of another file to ``offset``, inside the kernel where it can."""
@@ -359,6 +391,22 @@ class Host:
     def unlink(self, path: str) -> None:
         """Remove a name."""
         retried(self.calls.unlink, path)
+
+    def mkdir(self, path: str) -> None:
+        """Make a folder; FileExistsError when the name is taken."""
+        retried(self.calls.mkdir, path)
+
+    def rmdir(self, path: str) -> None:
+        """Remove an empty folder; OSError when it is not."""
+        retried(self.calls.rmdir, path)
+
+    def names_in(self, folder: str) -> list[str]:
+        """The names in a folder, in no order."""
+        return retried(self.calls.list_names, folder)
+
+    def free_space(self, path: str) -> int:
+        """Bytes that can still be written on the file system of ``path``."""
+        return retried(self.calls.free_space, path)
 
     def sync_dir_of(self, path: str) -> None:
         """Make the name ``path`` last."""

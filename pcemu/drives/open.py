@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from pcemu.drives.hostfile import HOST, Host, HostFile
 from pcemu.drives.probe import Ends, Format
 from pcemu.drives.raw import FlatDrive, RawDrive
+from pcemu.drives.sidecar import is_pending
 from pcemu.errors import ImageAccessError, ImageFormatError
 
 if TYPE_CHECKING:
     from pcemu.drives.chain import Chain
     from pcemu.drives.sparse import SparseLayer
+
+Identity = tuple[int, int]
 
 
 def open_drive(
@@ -28,17 +32,39 @@ def open_drive(
     ``format`` is told from the content when it is None. ``allow_outside`` lets a differencing image name a
     parent outside its own folder. The drive's ``warnings`` are for the user. Raises ImageError.
     """
-    layer = open_layer(os.fspath(path), read_only, format, host)
-    if isinstance(layer, FlatDrive):
-        return layer
+    layers = open_layers(path, read_only=read_only, format=format, allow_outside=allow_outside, host=host)
+    if isinstance(layers[-1], FlatDrive):
+        return layers[-1]
     from pcemu.drives.chain import Chain
 
-    layers = _with_parents(layer, allow_outside, host)
     try:
         return Chain(layers)
     except BaseException:
         _close_all(layers)
         raise
+
+
+def open_layers(
+    path: str | os.PathLike[str],
+    *,
+    read_only: bool = False,
+    format: Format | None = None,
+    allow_outside: bool = False,
+    writable: Callable[[Identity], bool] = lambda _: False,
+    host: Host = HOST,
+) -> list[FlatDrive | SparseLayer]:
+    """As :func:`open_drive`, the single images from the ultimate parent up.
+
+    ``writable`` is asked for each parent, by device and inode, whether to open it exclusively, too.
+    """
+    if is_pending(os.path.realpath(path), host):
+        from pcemu.drives.intents import refuse_target  # as few images have something pending
+
+        refuse_target(os.fspath(path), host)
+    layer = open_layer(os.fspath(path), read_only, format, host)
+    if isinstance(layer, FlatDrive):
+        return [layer]
+    return _with_parents(layer, allow_outside, writable, host)
 
 
 def open_layer(path: str, read_only: bool, format: Format | None, host: Host) -> FlatDrive | SparseLayer:
@@ -71,13 +97,17 @@ def _layer_in(file: HostFile, format: Format | None) -> FlatDrive | SparseLayer:
     return layer
 
 
-def _with_parents(head: SparseLayer, allow_outside: bool, host: Host) -> list[FlatDrive | SparseLayer]:
+def _with_parents(
+    head: SparseLayer, allow_outside: bool, writable: Callable[[Identity], bool], host: Host
+) -> list[FlatDrive | SparseLayer]:
     """The layers from the ultimate parent up to ``head``; all are closed when one is refused."""
-    from pcemu.drives import parents
+    from pcemu.drives import intents, parents
     from pcemu.drives.chain import MAX_OWNERS
+    from pcemu.drives.repair import mend_tail
 
     layers: list[FlatDrive | SparseLayer] = [head]
     seen = {head.file.identity}
+    ids = [head.unique_id]
     child = head
     try:
         folder = parents.real_folder(os.path.realpath(head.file.path))
@@ -94,12 +124,19 @@ def _with_parents(head: SparseLayer, allow_outside: bool, host: Host) -> list[Fl
                     f"{child.file.path}: its parent {place.path} is above it in the same chain, "
                     f"expected another image; {parents.RELINK}"
                 )
-            parent = open_layer(place.path, True, None if kept is None else Format.RAW, host)
+            intent = intents.read_intent(place.real, host)
+            if intent is not None:
+                intents.refuse_half(place.real, intent, ids)
+            read_only = not writable(place.identity)
+            if intent is not None and not read_only:
+                mend_tail(place.real, host)  # an interrupted commit may have been extending it
+            parent = open_layer(place.path, read_only, None if kept is None else Format.RAW, host)
             layers.append(parent)
             seen.add(parent.file.identity)
-            parents.check_parent(child, parent, kept)
+            parents.check_parent(child, parent, kept, None if intent is None else intent.before)
             if isinstance(parent, FlatDrive):
                 break
+            ids.append(parent.unique_id)
             child, folder = parent, place.folder
     except BaseException:
         _close_all(layers)

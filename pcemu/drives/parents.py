@@ -39,9 +39,10 @@ class Claim(NamedTuple):
 
 
 class Place(NamedTuple):
-    """Where a parent was found; ``folder`` has no links in it."""
+    """Where a parent was found; ``real`` and its folder have no links in them."""
 
     path: str
+    real: str
     folder: str
     identity: tuple[int, int]
 
@@ -91,8 +92,9 @@ def find_parent(child: SparseLayer, folder: str, *, allow_outside: bool, host: H
             continue
         kind = status.st_mode
         if stat.S_ISREG(kind) or (stat.S_ISBLK(kind) and allow_outside):
-            its_folder = folder if beside else real_folder(os.path.realpath(claim.path))
-            return Place(claim.path, its_folder, (status.st_dev, status.st_ino))
+            real = claim.path if beside else os.path.realpath(claim.path)
+            its_folder = folder if beside else os.path.dirname(real)  # noqa: PTH120
+            return Place(claim.path, real, its_folder, (status.st_dev, status.st_ino))
         refused.append(f"{claim.source} {claim.text!r} (no file)")
     if refused:
         raise ImageAccessError(
@@ -183,11 +185,19 @@ def fingerprint_kept(child: SparseLayer) -> Fingerprint | None:
     return None
 
 
-def check_parent(child: SparseLayer, parent: SparseLayer | FlatDrive, kept: Fingerprint | None) -> None:
-    """Refuse a parent that is not the one; warn in ``child.warnings`` when its file was written since."""
+def check_parent(
+    child: SparseLayer,
+    parent: SparseLayer | FlatDrive,
+    kept: Fingerprint | None,
+    before_commit: Fingerprint | None = None,
+) -> None:
+    """Refuse a parent that is not the one; warn in ``child.warnings`` when its file was written since.
+
+    ``before_commit`` is what a raw parent looked like before a commit that is under way changed it.
+    """
     if kept is not None:
         now = fingerprint_of(parent.file)
-        if now != kept:
+        if kept not in (now, before_commit):
             what = f"{now.size} bytes" if now.size != kept.size else f"content {now.digest[:8].hex()}"
             then = f"{kept.size} bytes" if now.size != kept.size else kept.digest[:8].hex()
             raise ImageFormatError(

@@ -23,6 +23,7 @@ from __future__ import annotations
 import errno
 import os
 import sys
+from array import array
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -142,6 +143,14 @@ class SparseLayer:
                     if first < stop:
                         yield first, stop - first, self.locate(first)
 
+    def blocks(self) -> list[int]:
+        """The numbers of the blocks that are here, ascending."""
+        return np.flatnonzero(np.frombuffer(self._bat, np.uint32) != NO_BLOCK).tolist()
+
+    def is_empty(self) -> bool:
+        """True when nothing was ever written."""
+        return not self.blocks()
+
     def write(self, lba: int, data: bytes | bytearray | memoryview) -> None:
         """Write whole sectors inside the drive from ``lba`` on; the caller has checked the range."""
         self._check_writable()
@@ -255,10 +264,8 @@ class SparseLayer:
     def _write_entries(self) -> None:
         """The sectors of the BAT that have changed entries."""
         for run in sorted({block // BAT_RUN for block in self._dirty_entries}):
-            part = self._bat[run * BAT_RUN : (run + 1) * BAT_RUN]
-            if sys.byteorder == "little":
-                part.byteswap()
-            self.file.write(part.tobytes(), self.header.bat_offset + run * SECTOR_SIZE)
+            part = pack_entries(self._bat[run * BAT_RUN : (run + 1) * BAT_RUN])
+            self.file.write(part, self.header.bat_offset + run * SECTOR_SIZE)
 
     def _allocate(self, block: int) -> None:
         """Give a block its place at the end of the file, as a hole, with the footer behind it."""
@@ -290,6 +297,14 @@ class SparseLayer:
     def _check_writable(self) -> None:
         if self.file.read_only:
             raise PermissionError(errno.EROFS, "the image was opened read-only", self.file.path)
+
+
+def pack_entries(part: array[int]) -> bytes:
+    """Entries of a BAT as they are on disk."""
+    part = part[:]
+    if sys.byteorder == "little":
+        part.byteswap()
+    return part.tobytes()
 
 
 def bit_runs(bits: int, count: int) -> list[tuple[int, int]]:

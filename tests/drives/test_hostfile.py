@@ -71,6 +71,12 @@ def test_every_call_is_repeated_when_a_signal_interrupts_it(tmp_path: Path, spar
     host.stat(str(tmp_path / "third"))
     host.unlink(str(tmp_path / "third"))
     host.sync_dir_of(str(tmp_path / "third"))
+    host.mkdir(str(tmp_path / "folder"))
+    host.rmdir(str(tmp_path / "folder"))
+    assert sorted(host.names_in(str(tmp_path))) == ["new", "sparse"]
+    assert host.free_space(str(tmp_path)) > 0
+    file.take_after(sparse_file.stat(), times=True)
+    assert file.status().st_mtime_ns == sparse_file.stat().st_mtime_ns
     file.close()
     public = {name for name in vars(SystemCalls) if not name.startswith("_")}
     assert calls.seen == public

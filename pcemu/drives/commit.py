@@ -1,0 +1,249 @@
+"""Commit: what the layers above an image hold goes into it, the newest copy of each sector.
+
+The target is the ultimate parent or any other image that the source is built on, raw, fixed, dynamic or
+differencing. Afterwards the source is an empty child of the target, and the layers that were between them
+are gone. It reads the same at every instant::
+
+    1. all locked; other images built on the target are found: refused, or made independent
+    2. the intent noted beside the target, for good
+    3. sectors copied to the target, which is synced
+    4. those made independent told of the new target
+    5. the source replaced by an empty child of the target
+    6. the layers between removed, then the note
+
+A commit that was cut off anywhere is finished by the same call: it repeats from 3, as nothing is taken out of
+the source before the target has all of it. Until then the target by itself is refused (it holds half of the
+changes), the source reads as ever, and cannot be discarded.
+"""
+
+from __future__ import annotations
+
+import contextlib
+
+from pcemu.drives.chain import Chain
+from pcemu.drives.drive import SECTOR_SIZE
+from pcemu.drives.fingerprint import Fingerprint
+from pcemu.drives.freeze import parent_path
+from pcemu.drives.hostfile import HOST, Host, HostFile
+from pcemu.drives.intents import COMMIT, Intent, write_intent
+from pcemu.drives.lineage import Lineage, Progress, StrPath, no_progress, refuse_commit, told
+from pcemu.drives.open import open_layer
+from pcemu.drives.parents import fingerprint_kept
+from pcemu.drives.probe import Format
+from pcemu.drives.raw import FlatDrive
+from pcemu.drives.registry import Child, Family
+from pcemu.drives.relink import remember_parent
+from pcemu.drives.replace import finish, make_empty, retired_of
+from pcemu.drives.resize import grow_layer
+from pcemu.drives.sparse import SparseLayer
+from pcemu.drives.transfer import BUFFER_SIZE, Copier, count_sectors, missing_in, pieces_of, space_for
+from pcemu.errors import ImageAccessError, UsageError
+
+RESTART = "nothing is lost: mend that and commit again, which goes on where this stopped"
+
+
+def commit(
+    path: StrPath,
+    into: StrPath | None = None,
+    *,
+    preserve_siblings: bool = False,
+    allow_outside: bool = False,
+    progress: Progress = no_progress,
+    host: Host = HOST,
+) -> int:
+    """Write what ``path`` and the layers below it hold into ``into``; None means its ultimate parent.
+
+    Returns how many sectors were written. Other images that are built on the target, or on a layer between,
+    would change with it. They are named and it is refused; with ``preserve_siblings`` they first get the
+    sectors that they would lose.
+
+    None of the images may be in use. ``progress`` may raise to cancel; then, and after any failure or a
+    kill, the drive reads as before and the same call finishes it. Raises ImageError or UsageError.
+    """
+    with told(path, "the commit", RESTART):
+        operation = _Commit(path, into, allow_outside, host)
+        try:
+            total = operation.prepare(preserve_siblings, progress)
+            operation.copy(total, progress)
+            operation.switch()
+        finally:
+            operation.close()
+        operation.clean_up()
+        return total
+
+
+def commit_to_parent(
+    path: StrPath,
+    *,
+    preserve_siblings: bool = False,
+    allow_outside: bool = False,
+    progress: Progress = no_progress,
+    host: Host = HOST,
+) -> int:
+    """As :func:`commit`, of one layer into the one right below it."""
+    return commit(
+        path,
+        parent_path(path, allow_outside, host),
+        preserve_siblings=preserve_siblings,
+        allow_outside=allow_outside,
+        progress=progress,
+        host=host,
+    )
+
+
+class _Commit:
+    """One commit, with its images open: ``sources`` go into ``target``, ``siblings`` are preserved."""
+
+    def __init__(self, path: StrPath, into: StrPath | None, allow_outside: bool, host: Host) -> None:
+        self.host = host
+        self.lineage = Lineage(
+            path, writable_above=into, inclusive=True, allow_outside=allow_outside, host=host
+        )
+        self.siblings: list[SparseLayer] = []
+        self.emptied: HostFile | None = None
+        try:
+            self.head = self.lineage.head
+            self.number = self.lineage.border
+            if self.number == len(self.lineage.layers) - 1:
+                raise UsageError(f"{self.lineage.path}: is the target itself, expected an image below it")
+            self.target = self.lineage.layers[self.number]
+            self.target_path = self.lineage.reals[self.number]
+            self.sources = self.lineage.children()[self.number :]
+            self.source_paths = self.lineage.reals[self.number + 1 :]
+            self.intent = self._pending()
+        except BaseException:
+            self.lineage.close()
+            raise
+
+    def _pending(self) -> Intent | None:
+        """The note that an earlier call left; those of other operations are dealt with."""
+        found = None
+        for number, intent in self.lineage.intents():
+            target = self.lineage.reals[number]
+            if number == self.number and intent.operation == COMMIT:
+                found = intent  # of this source: others were refused when the images were opened
+            else:
+                refuse_commit(self.lineage.path, "another commit", target, intent)
+                finish(target, intent, self.host, self.lineage.reals)
+        if found is not None and found.source_id != self.head.unique_id:
+            refuse_commit(self.lineage.path, "another commit", self.target_path, found)
+        return found
+
+    def prepare(self, preserve: bool, progress: Progress) -> int:
+        """All that comes before the first change of the target; returns how many sectors are to be copied."""
+        kept, others = self._others()
+        preserve = preserve or (self.intent is not None and bool(self.intent.preserved))
+        if others and not preserve:
+            names = ", ".join(child.path for child in others)
+            raise UsageError(
+                f"{self.target_path}: {names} is built on it and would change with it, expected "
+                f"{self.lineage.path} alone; discard or convert that first, or have its sectors preserved"
+            )
+        total = count_sectors(self.sources)
+        self._check_space(total, len(others))
+        progress(0, total)
+        if kept:
+            self.siblings.append(self.sources[0])
+        for child in others:
+            if child.fits(self.target, self._looks()):
+                layer = open_layer(child.path, False, Format.DIFFERENCING, self.host)
+                assert isinstance(layer, SparseLayer)
+                self.siblings.append(layer)
+        if self.siblings:
+            self._preserve_siblings()
+        if self.intent is None:
+            preserved = tuple([sibling.unique_id for sibling in self.siblings])
+            self.intent = Intent(
+                COMMIT,
+                self.lineage.path,
+                self.head.unique_id,
+                retired_of(self.sources[kept:-1]),
+                preserved,
+                fingerprint_kept(self.sources[0]),
+            )
+            write_intent(self.target_path, self.intent, self.host)
+        return total
+
+    def _looks(self) -> list[Fingerprint]:
+        """How a raw target looked and looks, as children that are right remember it."""
+        found = [fingerprint_kept(self.sources[0]), self.intent and self.intent.before]
+        return [each for each in found if each is not None]
+
+    def _others(self) -> tuple[int, list[Child]]:
+        """How many of the sources must stay, counted from the lowest; all images that would change."""
+        family = Family(self.host)
+        own = set(self.source_paths)
+        retired = () if self.intent is None else self.intent.retired
+        own.update(each.path for each in retired)
+
+        def strangers(layer: SparseLayer | FlatDrive) -> list[Child]:
+            return [each for each in family.children_of(layer, self._looks()) if each.path not in own]
+
+        others = strangers(self.target)
+        kept = 0
+        for number, source in enumerate(self.sources[:-1], 1):
+            found = strangers(source)
+            if found:
+                kept = number
+                others += found
+        return kept, others
+
+    def _check_space(self, total: int, siblings: int) -> None:
+        free = self.host.free_space(self.target_path)
+        needed = space_for(self.target, self.sources, total, free) + total * SECTOR_SIZE * siblings
+        if needed > free:
+            raise ImageAccessError(
+                f"{self.target_path}: its disk has {free} bytes free, expected {needed} for the commit; "
+                f"make room and commit again"
+            )
+
+    def _preserve_siblings(self) -> None:
+        """Give siblings what they read from the target where the target is about to change.
+
+        Run again after a crash it finds all those sectors in the siblings: the target's, by then changed,
+        are not looked at.
+        """
+        below = Chain(self.lineage.layers[: self.number + 1])
+        buffer = memoryview(bytearray(BUFFER_SIZE))
+        step = BUFFER_SIZE // SECTOR_SIZE
+        for sibling in self.siblings:
+            for piece in pieces_of(self.sources):
+                inside = max(0, min(piece.sectors, below.sectors - piece.lba))
+                for first, count in missing_in(sibling, piece.lba, inside):
+                    for lba in range(first, first + count, step):
+                        part = buffer[: min(step, first + count - lba) * SECTOR_SIZE]
+                        below.read(lba, part)
+                        sibling.write(lba, part)
+            sibling.flush()
+
+    def copy(self, total: int, progress: Progress) -> None:
+        """Bring the target up to date."""
+        if self.head.sectors > self.target.sectors:
+            self.target = grow_layer(self.target, self.head.sectors * SECTOR_SIZE, self.host)
+            self.lineage.layers[self.number] = self.target
+        copier = Copier(self.target, total, progress)
+        for piece in pieces_of(self.sources):
+            copier.copy(piece)
+        self.target.flush()
+        self.target.file.sync()
+
+    def switch(self) -> None:
+        """Let go of what is in the source, now that the target has it."""
+        for sibling in self.siblings:
+            remember_parent(sibling, self.target)
+        self.emptied = make_empty(self.head, self.target, self.host, same_content=True)
+
+    def close(self) -> None:
+        """Let go of the images; the emptied one is kept locked until :meth:`clean_up`."""
+        with contextlib.ExitStack() as stack:
+            stack.callback(self.lineage.close)
+            for sibling in self.siblings:
+                stack.callback(sibling.close)
+
+    def clean_up(self) -> None:
+        """Remove what nobody needs any more, and the note."""
+        assert self.intent is not None and self.emptied is not None
+        try:
+            finish(self.target_path, self.intent, self.host)
+        finally:
+            self.emptied.close()

@@ -1,0 +1,76 @@
+"""Merging layers in the middle or at the end of a chain into one.
+
+The layers from ``bottom`` up to ``top`` become one image in the place of ``top``, with its id and with the
+parent of ``bottom``: what is built on ``top`` reads the same and notices nothing. In this order::
+
+    new image under a temporary name → note beside the parent → synced → renamed over top → folder synced
+    → the other layers removed, unless others are built on them → note removed
+"""
+
+from __future__ import annotations
+
+import os
+
+from pcemu.drives.hostfile import HOST, Host
+from pcemu.drives.intents import MERGE, Intent, write_intent
+from pcemu.drives.lineage import Lineage, Progress, StrPath, no_progress, told
+from pcemu.drives.registry import register
+from pcemu.drives.replace import finish, parts_as, replace_image, retired_of
+from pcemu.drives.sparse import SparseLayer
+from pcemu.drives.transfer import Copier, count_sectors, pieces_of, space_for_new
+from pcemu.errors import ImageAccessError, UsageError
+
+
+def merge(
+    top: StrPath,
+    bottom: StrPath,
+    *,
+    allow_outside: bool = False,
+    progress: Progress = no_progress,
+    host: Host = HOST,
+) -> list[str]:
+    """Make one image of all layers from ``bottom`` up to ``top``; returns the paths that were removed.
+
+    None of them may be in use. Killed or cancelled in between all reads as before, and the same call, or any
+    other operation above the same parent, finishes it. Raises ImageError or UsageError.
+    """
+    with told(top, "merging", "nothing is lost: mend that and run it again"):
+        return _merge(top, bottom, allow_outside, progress, host)
+
+
+def _merge(top: StrPath, bottom: StrPath, allow_outside: bool, progress: Progress, host: Host) -> list[str]:
+    with Lineage(
+        top, writable_above=bottom, inclusive=True, allow_outside=allow_outside, host=host
+    ) as lineage:
+        head = lineage.head
+        number = lineage.border
+        if number == 0 or number == len(lineage.layers) - 1:
+            what = "the ultimate parent" if number == 0 else "the top layer itself"
+            raise UsageError(f"{os.fspath(bottom)}: is {what}, expected a differencing image below the top")
+        lineage.finish_pending("merging")
+        layers = lineage.children()[number - 1 :]
+        target = lineage.reals[number - 1]
+        total = count_sectors(layers)
+        free = host.free_space(lineage.path)
+        needed = space_for_new(head, total)
+        if needed > free:
+            raise ImageAccessError(
+                f"{lineage.path}: its disk has {free} bytes free, expected {needed} for the merged image; "
+                f"make room, or merge fewer layers"
+            )
+        progress(0, total)
+
+        def fill(merged: SparseLayer) -> None:
+            copier = Copier(merged, total, progress)
+            for piece in pieces_of(layers):
+                copier.copy(piece)
+            write_intent(target, intent, host)
+
+        intent = Intent(MERGE, lineage.path, head.unique_id, retired_of(layers[:-1]))
+        register(lineage.path, target, host)
+        parts = parts_as(head, target, layers[0])
+        made = replace_image(head, parts, host, fill=fill)
+    try:
+        return finish(target, intent, host)
+    finally:
+        made.close()

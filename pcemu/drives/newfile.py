@@ -1,0 +1,111 @@
+"""New files, made so that a crash leaves the whole file or none, and nothing is ever written over.
+
+A file is written under a temporary name in its folder, synced, and only then given its name::
+
+    temporary file → synced → linked to its name → temporary name removed → folder synced
+
+What a crash leaves behind is at most a file whose name :func:`is_temporary` knows.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import os
+import uuid
+from collections.abc import Callable, Sequence
+
+from pcemu.drives.hostfile import HOST, Host, HostFile
+from pcemu.drives.locks import lock_file
+from pcemu.errors import ImageAccessError, UsageError
+
+NO_LINKS = (errno.EPERM, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOSYS)
+TEMPORARY_SUFFIX = ".new"
+
+Part = tuple[int, bytes]  # offset, content
+
+
+def temporary_name(path: str) -> str:
+    """A name that nobody has, in the folder of ``path``."""
+    folder, name = os.path.split(path)
+    return os.path.join(folder, f".{name}.{uuid.uuid4().hex[:8]}{TEMPORARY_SUFFIX}")  # noqa: PTH118
+
+
+def is_temporary(name: str) -> bool:
+    """True for what :func:`temporary_name` makes."""
+    return name.startswith(".") and name.endswith(TEMPORARY_SUFFIX)
+
+
+def write_new(
+    path: str,
+    parts: Sequence[Part],
+    host: Host = HOST,
+    fill: Callable[[HostFile], None] | None = None,
+) -> None:
+    """A new file of ``parts`` with holes between; ``fill`` writes the rest.
+
+    Raises UsageError when the name is taken, ImageAccessError when the host cannot write it.
+    """
+    temporary = temporary_name(path)
+    try:
+        if exists(path, host):
+            raise FileExistsError
+        file = host.create(temporary)
+        try:
+            _fill(file, parts, fill)
+            _give_name(temporary, path, host)
+        finally:
+            remove(temporary, host)
+    except FileExistsError:
+        raise UsageError(
+            f"{path}: exists, expected a new name; remove it first or take another name"
+        ) from None
+    except OSError as error:
+        raise ImageAccessError(
+            f"{path}: cannot be created: {error.strerror}; check its folder, permissions and free space"
+        ) from error
+
+
+def exists(path: str, host: Host) -> bool:
+    """True when the name is taken."""
+    try:
+        host.stat(path)
+    except FileNotFoundError:
+        return False
+    return True
+
+
+def remove(path: str, host: Host) -> None:
+    """Remove a name, if that is possible."""
+    with contextlib.suppress(OSError):
+        host.unlink(path)
+
+
+def _fill(file: HostFile, parts: Sequence[Part], fill: Callable[[HostFile], None] | None) -> None:
+    try:
+        if fill is not None:  # takes long: others see by the lock that it is no leftover
+            lock_file(file.fd, file.path, shared=False)
+        for offset, data in parts:
+            file.write(data, offset)
+        if fill is not None:
+            fill(file)
+        file.sync_all()
+    finally:
+        file.close()
+
+
+def _give_name(temporary: str, path: str, host: Host) -> None:
+    """Link, which never replaces; file systems without links get the next best."""
+    try:
+        host.link(temporary, path)
+    except FileExistsError:
+        raise
+    except OSError as error:
+        if error.errno not in NO_LINKS or exists(path, host):
+            raise
+        host.rename(temporary, path)
+    try:
+        host.sync_dir_of(path)
+    except OSError:
+        remove(path, host)  # as if it had not been made, so that it can be tried again
+        raise
