@@ -1,8 +1,9 @@
 """Who is built on an image: the children that a parent itself knows nothing of.
 
 Children in the parent's folder, and in that of its undo sessions, are found by looking at every image there.
-Children in other folders are found by notes, one line for each, in a file beside the parent (its name with ``.pcemu-children``). A note is
-only a hint: whether the child is there and is one is looked at every time, and no note is ever removed.
+Children in other folders are found by notes, one line for each, in a file beside the parent (its name with
+``.pcemu-children``). A note is only a hint: whether the child is there and is one is looked at every time,
+and no note is ever removed.
 
 **Not implemented**: children in other folders that other programs made, or that were moved without
 `pcemu disk relink`, and those of a parent beside which nothing can be written: nobody knows of them.
@@ -19,7 +20,7 @@ from typing import NamedTuple
 
 from pcemu.drives import parents
 from pcemu.drives.fingerprint import Fingerprint
-from pcemu.drives.hostfile import HOST, Host
+from pcemu.drives.hostfile import HOST, Host, HostFile
 from pcemu.drives.newfile import is_temporary
 from pcemu.drives.probe import Ends
 from pcemu.drives.raw import FlatDrive
@@ -27,9 +28,9 @@ from pcemu.drives.sidecar import CHILDREN, SESSIONS, append_line, read_sidecar
 from pcemu.drives.sparse import SparseLayer
 from pcemu.drives.vhd_header import read_facts
 from pcemu.drives.vhd_layout import TYPE_DIFFERENCING
-from pcemu.errors import ImageError
+from pcemu.errors import ImageAccessError, ImageError, ImageFormatError, ImageNotFoundError
 
-CANNOT_WRITE = (errno.EACCES, errno.EPERM, errno.EROFS)
+FORBIDDEN = (errno.EACCES, errno.EPERM, errno.EROFS)
 
 
 class Child(NamedTuple):
@@ -47,8 +48,11 @@ class Child(NamedTuple):
     empty: bool
 
     def fits(self, parent: SparseLayer | FlatDrive, looks: Iterable[Fingerprint] = ()) -> bool:
-        """True when ``parent`` is the one it was made for; a raw one when it looked like one of ``looks``."""
-        if self.parent is None or self.parent.identity != parent.file.identity:
+        """True when ``parent`` is the one it was made for; a raw one when it looked like one of ``looks``.
+
+        So it is when the child does not find it: it may be found again.
+        """
+        if self.parent is not None and self.parent.identity != parent.file.identity:
             return False
         if self.kept is not None:
             return self.kept in looks
@@ -69,7 +73,7 @@ class Family:
         with contextlib.suppress(FileNotFoundError, NotADirectoryError):
             self.look_in(image + SESSIONS)
         for path in registered(image, self._host):
-            self._take(path, allow_outside=True)
+            self._take(path)
 
     def look_in(self, folder: str) -> list[Child]:
         """All children in a folder, whoever is their parent."""
@@ -77,7 +81,7 @@ class Family:
             self._seen.add(folder)
             for name in sorted(self._host.names_in(folder)):
                 if not is_temporary(name):
-                    self._take(os.path.join(folder, name), allow_outside=True)  # noqa: PTH118
+                    self._take(os.path.join(folder, name))  # noqa: PTH118
         return [child for child in self._children if os.path.dirname(child.path) == folder]  # noqa: PTH120
 
     def children_of(
@@ -92,7 +96,7 @@ class Family:
         """An image is gone."""
         self._children = [child for child in self._children if child.path != path]
 
-    def _take(self, path: str, *, allow_outside: bool) -> None:
+    def _take(self, path: str) -> None:
         path = os.path.realpath(path)
         if path in self._seen:
             return
@@ -103,32 +107,43 @@ class Family:
 
 
 def read_child(path: str, host: Host = HOST) -> Child | None:
-    """What an image says of its parent; None when it is no differencing image, or cannot be read.
+    """What an image says of its parent; None when it is no differencing image that one could open.
 
-    It is not locked: it may be in use.
+    It is not locked: it may be in use. A disk that cannot be read raises OSError: who is built on what is
+    not known then.
     """
-    with contextlib.suppress(ImageError, OSError):
+    try:
         file = host.open_image(path, read_only=True, lock=False)
-        try:
-            ends = Ends(file)
-            if not ends.have_vhd_traces():
-                return None
-            facts = read_facts(ends)
-            if facts.footer.type != TYPE_DIFFERENCING:
-                return None
-            layer = SparseLayer(file, facts)
-            place, missing = None, ""
-            try:
-                folder = parents.real_folder(path)
-                place = parents.find_parent(layer, folder, allow_outside=True, host=host)
-            except ImageError as error:
-                missing = str(error)
-            kept = parents.fingerprint_kept(layer)
-            unique_id, parent_id = layer.unique_id, layer.header.parent_id
-            return Child(path, unique_id, parent_id, kept, place, missing, layer.is_empty())
-        finally:
-            file.close()
-    return None
+    except (ImageNotFoundError, ImageFormatError):
+        return None
+    except ImageAccessError as error:
+        if isinstance(error.__cause__, OSError) and error.__cause__.errno not in FORBIDDEN:
+            raise error.__cause__ from None
+        return None
+    try:
+        return _child_in(file, host)
+    except ImageFormatError:
+        return None
+    finally:
+        file.close()
+
+
+def _child_in(file: HostFile, host: Host) -> Child | None:
+    ends = Ends(file)
+    if not ends.have_vhd_traces():
+        return None
+    facts = read_facts(ends)
+    if facts.footer.type != TYPE_DIFFERENCING:
+        return None
+    layer = SparseLayer(file, facts)
+    place, missing = None, ""
+    try:
+        folder = parents.real_folder(file.path)
+        place = parents.find_parent(layer, folder, allow_outside=True, host=host)
+    except ImageError as error:
+        missing = str(error)
+    kept = parents.fingerprint_kept(layer)
+    return Child(file.path, layer.unique_id, layer.header.parent_id, kept, place, missing, layer.is_empty())
 
 
 def register(child: str, parent: str, host: Host = HOST) -> None:
@@ -144,7 +159,7 @@ def register(child: str, parent: str, host: Host = HOST) -> None:
     try:
         append_line(parent + CHILDREN, b"\n" + line + b"\n", host)  # the line before may be torn
     except OSError as error:
-        if error.errno not in CANNOT_WRITE:
+        if error.errno not in FORBIDDEN:
             raise
 
 
