@@ -215,8 +215,8 @@ def test_a_reset_wakes_a_processor_that_nothing_else_can_wake() -> None:
 
 
 def test_halting_with_interrupts_off_is_an_error_that_says_where() -> None:
-    board = Board("cli\nhlt\nbehind: hlt")
-    at = f"0000:{board.guest.labels['behind']:04X}"
+    board = Board("cli\nhalt: hlt")
+    at = f"0000:{board.guest.labels['halt']:04X}"
     with pytest.raises(GuestError, match=f"halted with interrupts off, so nothing can wake it, at {at}"):
         board.run(MILLISECOND)
 

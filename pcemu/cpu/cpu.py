@@ -205,9 +205,10 @@ class Cpu:
 
     @property
     def location(self) -> str:
-        """CS:EIP, with the bytes there, for messages."""
-        offset = self._q[EIP] & 0xFFFFFFFF
-        at = self.physical_ip
+        """CS:EIP, with the bytes there, for messages; of the HLT itself once the processor is halted."""
+        behind = self._halted[0]
+        offset = self._q[EIP] - behind & 0xFFFFFFFF
+        at = self.physical_ip - behind
         code = bytes(self._ram[at : at + 8]).hex(" ") if at < len(self._ram) else "no memory"
         return f"{self._d[SELECTOR[CS]]:04X}:{offset:04X} ({code})"
 

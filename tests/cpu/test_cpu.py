@@ -537,3 +537,11 @@ def test_reset_restores_the_power_on_state() -> None:
     assert guest.cpu.registers.ds == 0
     assert not guest.cpu.interrupts_enabled
     assert not guest.cpu.halted
+
+
+def test_the_location_of_a_halted_processor_is_its_hlt() -> None:
+    guest = Guest("""
+        jmp last
+        last:
+        """).run()
+    assert guest.cpu.location.startswith(f"0000:{guest.labels['last']:04X} (f4 ")

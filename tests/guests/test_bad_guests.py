@@ -49,7 +49,7 @@ ENDS = {
         """,
         r"triple fault: interrupt 06h could not be delivered at 0008:7C",
     ),
-    "interrupts off": ("cli\nhlt", r"halted with interrupts off.* at 0000:7C02"),
+    "interrupts off": ("cli\nhlt", r"halted with interrupts off.* at 0000:7C01 \(f4"),
     "division": ("xor cx, cx\ndiv cx", r"halted with interrupts off.* at F000:"),
     "garbage": ("db 0FFh, 0FFh", r"halted with interrupts off.* at F000:"),
     "garbage, ignored": (
