@@ -5,9 +5,8 @@ A saved context of Unicorn begins, after a header, with a copy of CPUX86State. S
 when the hook ends: 1 µs a hook more, on any host.
 
 Two things are not in a context. HLT is told from a stop by the engine having been stopped by nobody. The
-address of a page fault is told by letting the refused access go to a physical address where nothing is
-mapped, which the engine reports with its offset in the page. (A store across two pages of which the second is
-refused has then written to the first already. It is repeated when the page has come in.)
+address of a page fault: a refused load goes to a physical address where nothing is mapped, which the engine
+reports with its offset in the page; a store's address is worked out from the instruction (operands.py).
 """
 
 from __future__ import annotations
@@ -16,7 +15,8 @@ import ctypes
 from collections.abc import Callable
 from typing import Any
 
-from pcemu.cpu.engine import FETCH, PERMIT_READ, PERMIT_WRITE, REFUSED, Engine
+from pcemu.cpu.engine import FETCH, PERMIT_READ, REFUSED, WRITE, Engine
+from pcemu.cpu.operands import store_address
 from pcemu.cpu.state import CS, EIP, GENERAL_REGISTERS, SEGMENT_BASE, EngineState, StateNotFound
 from pcemu.memory import PAGE_SIZE
 
@@ -86,18 +86,19 @@ class ContextState(EngineState):
         self.halted[0] = status == 0 and not engine.stopped
         return status
 
-    def refuse(self, entry: memoryview, address: int, access: int) -> bool:
+    def refuse(self, entry: memoryview, address: int, access: int, code: Callable[[], bytes]) -> bool:
         """Refuse the TLB fill of the page at ``address``; what the fill hook has to return."""
         self._refused = address
-        if access == FETCH:
-            linear_ip = self.q[SEGMENT_BASE[CS]] + self.q[EIP] & 0xFFFFFFFF
-            same_page = linear_ip & ~(PAGE_SIZE - 1) == address
-            self.invalid_address[0] = linear_ip if same_page else address
-            self._faulted = True
-            return False
-        entry[0] = _HOLE
-        entry[1] = PERMIT_READ | PERMIT_WRITE
-        return True
+        if access not in (FETCH, WRITE):
+            entry[0] = _HOLE
+            entry[1] = PERMIT_READ
+            return True
+        self._faulted = True
+        exact = self.q[SEGMENT_BASE[CS]] + self.q[EIP] if access == FETCH else store_address(self, code())
+        self.invalid_address[0] = address
+        if exact is not None and exact & ~(PAGE_SIZE - 1) & 0xFFFFFFFF == address:
+            self.invalid_address[0] = exact & 0xFFFFFFFF
+        return False
 
     def _on_unmapped(self, uc: int, access: int, address: int, size: int, value: int, data: int) -> bool:
         if self._refused is not None:

@@ -28,12 +28,10 @@ from pcemu.cpu.state import (
     CR4_PGE,
     CR4_PSE,
     CR4_TSD,
-    CS,
     EIP,
     HF_INTERCEPT,
     HF_IO_BREAKPOINT,
     HFLAGS,
-    SEGMENT_BASE,
     EngineState,
 )
 
@@ -49,7 +47,6 @@ _CR4_DEFINED = CR4_TSD | CR4_DE | CR4_PSE | CR4_PGE
 
 _PREFIXES = frozenset((0x26, 0x2E, 0x36, 0x3E, 0x64, 0x65, 0x66, 0x67, 0xF2, 0xF3))
 _MOV_TO_CR = b"\x0f\x22"
-_MAX_INSTRUCTION = 15
 
 
 class ControlRegisters:
@@ -69,7 +66,7 @@ class ControlRegisters:
     def intercepted(self, vector: int) -> None:
         """Do what the instruction at CS:EIP does, or raise the Fault that it deserves."""
         q = self._q
-        code = self._mmu.read(q[SEGMENT_BASE[CS]] + q[EIP], _MAX_INSTRUCTION)
+        code = self._mmu.instruction()
         start = next((i for i, byte in enumerate(code) if byte not in _PREFIXES), 0)
         if code[start : start + 2] != _MOV_TO_CR:
             # LMSW and CLTS cannot write anything that is refused: let the instruction run.

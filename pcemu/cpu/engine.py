@@ -125,9 +125,8 @@ class Engine:
         self.hook(unicorn_const.UC_HOOK_INSN, INSTRUCTION, self.around_hooks(function), instruction)
 
     def hook_unmapped(self, function: Callable[..., bool]) -> None:
-        """``function(uc, access, physical, size, value, data)``: data where nothing is mapped."""
-        kinds = unicorn_const.UC_HOOK_MEM_READ_UNMAPPED | unicorn_const.UC_HOOK_MEM_WRITE_UNMAPPED
-        self.hook(kinds, UNMAPPED, function)
+        """``function(uc, access, physical, size, value, data)``: a load where nothing is mapped."""
+        self.hook(unicorn_const.UC_HOOK_MEM_READ_UNMAPPED, UNMAPPED, function)
 
     def hook_tlb_fill(self, function: Callable[..., bool]) -> int:
         """``function(uc, address, access, entry, data)``: fill the TLB entry or refuse."""

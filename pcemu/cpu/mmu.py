@@ -55,6 +55,7 @@ _PREFIXES = frozenset((0x26, 0x2E, 0x36, 0x3E, 0x64, 0x65, 0x66, 0x67, 0xF0, 0xF
 _SELECTOR_OPCODES = frozenset((0x07, 0x17, 0x1F, 0x8E, 0x9A, 0xC4, 0xC5, 0xCA, 0xCB, 0xCF, 0xEA, 0xFF))
 _SELECTOR_OPCODES_0F = frozenset((0x00, 0x02, 0x03, 0xA1, 0xA9, 0xB2, 0xB4, 0xB5))
 _ESCAPE = 0x0F
+_MAX_INSTRUCTION = 15
 _SYSTEM_TABLES = ((GDT_BASE, GDT_LIMIT), (LDT_BASE, LDT_LIMIT), (TR_BASE, TR_LIMIT))
 
 _pair = Struct("<II").unpack_from
@@ -125,7 +126,7 @@ class Mmu:
                 linear, writable = self._translate_for_guest(address, access)
             except PageFault as fault:
                 self.page_fault = fault.error_code
-                return self._state.refuse(words, address, access)
+                return self._state.refuse(words, address, access, self.instruction)
         else:
             linear, writable = address, True
         physical = linear & self._mask if linear < TOP_ROM.start else linear
@@ -162,12 +163,8 @@ class Mmu:
         q, d = self._q, self._d
         if not any(q[base] & ~_PAGE_MASK <= page <= q[base] + d[limit] for base, limit in _SYSTEM_TABLES):
             return False
-        try:
-            code = self.read(q[SEGMENT_BASE[CS]] + q[EIP], 15)
-        except PageFault:
-            return False
-        opcodes = iter(code)
-        opcode = next(byte for byte in opcodes if byte not in _PREFIXES) if set(code) - _PREFIXES else 0
+        opcodes = iter(self.instruction())
+        opcode = next((byte for byte in opcodes if byte not in _PREFIXES), 0)
         if opcode == _ESCAPE:
             return next(opcodes, 0) in _SELECTOR_OPCODES_0F
         return opcode in _SELECTOR_OPCODES
@@ -179,6 +176,18 @@ class Mmu:
         if self._q[CR0] >> 31:
             linear = self.tables.translate(linear & _ALL_BITS, write, user)[0]
         return linear & self._mask if linear < TOP_ROM.start else linear
+
+    def instruction(self) -> bytes:
+        """The bytes at CS:EIP, as many as an instruction may have; fewer where its page ends."""
+        address = self._q[SEGMENT_BASE[CS]] + self._q[EIP] & _ALL_BITS
+        try:
+            code = self.read(address, min(_MAX_INSTRUCTION, PAGE_SIZE - (address & _PAGE_MASK)))
+        except PageFault:
+            return b""
+        try:
+            return code + self.read(address + len(code), _MAX_INSTRUCTION - len(code))
+        except PageFault:
+            return code
 
     def read_pair(self, linear: int) -> tuple[int, int]:
         """Two 32-bit words, such as a descriptor; raises PageFault."""

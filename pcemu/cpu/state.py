@@ -13,6 +13,7 @@ Part of the layout is fixed (the indexes below); the rest is found by writing pa
 from __future__ import annotations
 
 import struct
+from collections.abc import Callable
 
 from unicorn import x86_const
 
@@ -169,8 +170,11 @@ class EngineState:
         """Execute from EIP ``address`` until something stops the run; 0, or Unicorn's error number."""
         return self._engine.run(address)
 
-    def refuse(self, entry: memoryview, address: int, access: int) -> bool:
-        """Refuse the TLB fill of the page at ``address``: the run ends; what the fill hook has to return."""
+    def refuse(self, entry: memoryview, address: int, access: int, code: Callable[[], bytes]) -> bool:
+        """Refuse the TLB fill of the page at ``address``: the run ends; what the fill hook has to return.
+
+        ``code`` reads the instruction.
+        """
         return False
 
     def write_register(self, register: int, value: int) -> None:

@@ -18,7 +18,6 @@ from pcemu.cpu.state import (
     DS,
     ECX,
     EDI,
-    EIP,
     ES,
     ESI,
     FS,
@@ -36,7 +35,6 @@ _SEGMENT_PREFIXES = {0x26: ES, 0x2E: CS, 0x36: SS, 0x3E: DS, 0x64: FS, 0x65: GS}
 _OPERAND_SIZE, _ADDRESS_SIZE = 0x66, 0x67
 _REP = (0xF2, 0xF3)
 _INS, _OUTS = (0x6C, 0x6D), (0x6E, 0x6F)
-_MAX_INSTRUCTION = 15
 
 
 class StringIo:
@@ -54,16 +52,13 @@ class StringIo:
 
     def _decode(self, opcodes: tuple[int, int]) -> tuple[int, int] | None:
         """(segment of the source, address mask) of a repeated instruction that may be done at once."""
-        q, d = self._q, self._d
+        d = self._d
         if d[DF] != 1:
             return None
-        address = q[SEGMENT_BASE[CS]] + q[EIP] & 0xFFFFFFFF
-        size = min(_MAX_INSTRUCTION, PAGE_SIZE - address % PAGE_SIZE)  # the next page may not be there
-        code = self._mmu.read(address, size)
         wide = bool(d[HFLAGS] & HF_CS32)
         segment = DS
         repeated = False
-        for byte in code:
+        for byte in self._mmu.instruction():
             if byte in opcodes:
                 break
             if byte in _REP:

@@ -15,6 +15,7 @@ from pcemu.bus import PortBus
 from pcemu.cpu import Cpu, Stop
 from pcemu.memory import Memory
 from tests.assembler import assemble, assemble_with_labels
+from tests.conftest import require
 from tests.cpu.guest import rom
 
 ORIGIN = 0x7E00
@@ -110,3 +111,29 @@ def qemu_says(code: str) -> str | None:
         )  # fmt: skip
         text = said.read_text("latin-1")
     return text[text.index("\0") + 1 :] if "\0" in text else text
+
+
+class Runner:
+    """Runs programs one way: ``"live"`` or ``"public"`` state, or on ``"qemu"``.
+
+    ``resume_flag``: RF as a fault's frame has it; QEMU leaves it 0.
+    """
+
+    def __init__(self, way: str) -> None:
+        self.way = way
+        self.resume_flag = 0 if way == "qemu" else 0x10000
+
+    def says(self, code: str) -> list[str]:
+        """The lines that the program writes, without spaces at their ends."""
+        if self.way == "qemu":
+            text = qemu_says(code)
+            require(text is not None, "qemu-system-i386")
+            assert text is not None
+        else:
+            text = Board(code, self.way == "public").run()
+        return [line.rstrip() for line in text.splitlines()]
+
+    def expects(self, code: str, lines: list[list[int] | str]) -> None:
+        """The program writes these lines; a list stands for hexadecimal numbers."""
+        expected = [line if isinstance(line, str) else " ".join(f"{n:08X}" for n in line) for line in lines]
+        assert self.says(code) == expected

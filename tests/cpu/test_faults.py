@@ -1,0 +1,201 @@
+"""Exceptions in protected mode: vector, error code, and the address that is returned to."""
+
+from __future__ import annotations
+
+import pytest
+
+from tests.cpu.kernel import Board, Runner, program
+
+FAULT, TRAP = "fault", "next"  # EIP in the frame: at the instruction, or behind it
+
+# What happens: code before, the instruction, vector, error code, where EIP points
+KERNEL_CASES: dict[str, tuple[str, str, int, int, str]] = {
+    "divide by zero": ("xor ecx, ecx", "div ecx", 0, 0, FAULT),
+    "divide overflow": ("mov edx, 5\nmov ecx, 2", "div ecx", 0, 0, FAULT),
+    "signed divide overflow": ("mov ax, 0x8000\nmov cl, -1", "idiv cl", 0, 0, FAULT),
+    "breakpoint": ("", "int3", 3, 0, TRAP),
+    "breakpoint, long form": ("", "db 0xCD, 3", 3, 0, TRAP),
+    "overflow": ("mov al, 0x7F\ninc al", "into", 4, 0, TRAP),
+    "bound": ("mov eax, 9", "bound eax, [pair]", 5, 0, FAULT),
+    "invalid opcode": ("", "ud2", 6, 0, FAULT),
+    "invalid opcode, lock": ("", "db 0xF0, 0x90", 6, 0, FAULT),
+    "int 6": ("", "int 6", 6, 0, TRAP),
+    "no device, EM": ("mov eax, cr0\nor al, 4\nmov cr0, eax", "fninit", 7, 0, FAULT),
+    "no device, TS": ("mov eax, cr0\nor al, 8\nmov cr0, eax", "fld1", 7, 0, FAULT),
+    "wait with TS and MP": ("mov eax, cr0\nor al, 10\nmov cr0, eax", "fwait", 7, 0, FAULT),
+    "selector beyond the table": ("mov ax, 0x1F8", "mov ds, ax", 13, 0x1F8, FAULT),
+    "selector beyond the LDT": ("mov ax, LDT_SEL\nlldt ax\nmov ax, 0x14", "mov ds, ax", 13, 0x14, FAULT),
+    "segment not present": ("mov ax, NOT_PRESENT", "mov ds, ax", 11, 0x60, FAULT),
+    "stack segment not present": ("mov ax, NOT_PRESENT", "mov ss, ax", 12, 0x60, FAULT),
+    "null stack segment": ("xor eax, eax", "mov ss, ax", 13, 0, FAULT),
+    "read-only stack segment": ("mov ax, DATA_RO", "mov ss, ax", 13, 0x58, FAULT),
+    "stack segment of another level": ("mov ax, DATA32_3", "mov ss, ax", 13, 0x38, FAULT),
+    "system segment as data": ("mov ax, TSS32", "mov ds, ax", 13, 0x18, FAULT),
+    "execute-only as data": ("mov ax, CODE_ONLY", "mov ds, ax", 13, 0x80, FAULT),
+    "LTR of a busy TSS": ("mov ax, TSS32", "ltr ax", 13, 0x18, FAULT),
+    "LTR of data": ("mov ax, DATA32", "ltr ax", 13, 0x10, FAULT),
+    "LLDT of data": ("mov ax, DATA32", "lldt ax", 13, 0x10, FAULT),
+    "far jump to data": ("", "jmp DATA32:0", 13, 0x10, FAULT),
+    "far jump to null": ("", "jmp 0:0", 13, 0, FAULT),
+    "far jump outwards": ("", "jmp 0x30:0", 13, 0x30, FAULT),
+    "far call of an absent segment": ("or byte [gdt + 0x8D], 0", "call NOT_PRESENT:0", 13, 0x60, FAULT),
+    "far return to null": ("push dword 0\npush dword 0", "retf", 13, 0, FAULT),
+    "IRET to data": ("push dword 2\npush dword DATA32\npush dword 0", "iretd", 13, 0x10, FAULT),
+    "x87 error": ("fninit\nmov eax, cr0\nor al, 0x20\nand al, 0xF3\nmov cr0, eax\n"
+                  "fldcw [unmasked]\nfld1\nfldz\nfdivp st1, st0", "fwait", 16, 0, FAULT),
+}  # fmt: skip
+
+USER_CASES: dict[str, tuple[str, str, int, int, str]] = {
+    "hlt": ("", "hlt", 13, 0, FAULT),
+    "cli": ("", "cli", 13, 0, FAULT),
+    "sti": ("", "sti", 13, 0, FAULT),
+    "lgdt": ("", "lgdt [gdt_register]", 13, 0, FAULT),
+    "mov cr0": ("", "mov eax, cr0", 13, 0, FAULT),
+    "mov dr7": ("", "mov eax, dr7", 13, 0, FAULT),
+    "clts": ("", "clts", 13, 0, FAULT),
+    "lmsw": ("", "lmsw ax", 13, 0, FAULT),
+    "ltr": ("", "ltr ax", 13, 0, FAULT),
+    "invlpg": ("", "invlpg [0]", 13, 0, FAULT),
+    "wbinvd": ("", "wbinvd", 13, 0, FAULT),
+    "port": ("", "in al, 0x80", 13, 0, FAULT),
+    "kernel data": ("mov ax, DATA32", "mov ds, ax", 13, 0x10, FAULT),
+    "kernel code": ("", "jmp CODE32:0", 13, 0x08, FAULT),
+    "null stack segment": ("xor eax, eax", "mov ss, ax", 13, 0, FAULT),
+    "software interrupt": ("", "int 0x20", 13, 0x102, FAULT),
+    "breakpoint": ("", "int3", 13, 3 * 8 + 2, FAULT),
+    "divide by zero": ("xor ecx, ecx", "div ecx", 0, 0, FAULT),
+    "invalid opcode": ("", "ud2", 6, 0, FAULT),
+}
+
+# QEMU takes any value.
+REFUSED_VALUES = {
+    "CR0: PG without PE": ("cr0", 0x80000010),
+    "CR0: NW without CD": ("cr0", 0x20000011),
+    "CR4: virtual-mode extensions": ("cr4", 1),
+    "CR4: physical address extension": ("cr4", 0x20),
+    "CR4: SSE": ("cr4", 0x200),
+    "CR4: reserved": ("cr4", 0x80000000),
+}
+
+CONSTANTS = "jmp begin\npair: dd 1, 5\nunmasked: dw 0x0360\nbegin:\nmov word [idt_register], 48 * 8 - 1\n"
+
+
+def cases(which: dict[str, tuple[str, str, int, int, str]], user: bool) -> str:
+    """A program that provokes each exception in turn."""
+    code = CONSTANTS
+    for i, (before, instruction, *_) in enumerate(which.values()):
+        enter = f"USER user_{i}, 2\nuser_{i}:\n" if user else ""
+        code += f"TRY\n{enter}{before}\nfault_{i}: {instruction}\nnext_{i}:\nEND_TRY\n"
+        code += "mov eax, cr0\nand al, 0xF1\nmov cr0, eax\n"  # neither TS nor EM nor MP
+    return code
+
+
+@pytest.mark.parametrize("level", ["kernel", "user"])
+def test_each_exception_has_its_error_code_and_address(runner: Runner, level: str) -> None:
+    which = KERNEL_CASES if level == "kernel" else USER_CASES
+    code = cases(which, level == "user")
+    labels = program(code)[1]
+    seen = [[int(field, 16) for field in line.split()] for line in runner.says(code)]
+    outcome = {name: tuple(line[:4]) for name, line in zip(which, seen, strict=True)}
+    cs = 0x08 if level == "kernel" else 0x33
+    assert outcome == {
+        name: (vector, error, labels[f"{where}_{i}"], cs)
+        for i, (name, (_, _, vector, error, where)) in enumerate(which.items())
+    }
+    for name, line in zip(which, seen, strict=True):
+        is_trap = which[name][4] == TRAP
+        assert line[4] & 0x10000 == (0 if is_trap else runner.resume_flag), name
+
+
+@pytest.mark.parametrize("public", [False, True], ids=["live", "public"])
+def test_values_that_control_registers_refuse(public: bool) -> None:
+    code = ""
+    for i, (register, value) in enumerate(REFUSED_VALUES.values()):
+        code += f"TRY\nmov esi, {value:#x}\nfault_{i}: mov {register}, esi\nEND_TRY\n"
+    code += "mov eax, cr0\ncall hex\nmov eax, cr4\ncall hex\n"
+    board = Board(code, public)
+    *lines, kept = board.run().splitlines()
+    for i, line in enumerate(lines):
+        assert [int(field, 16) for field in line.split()][:4] == [13, 0, board.labels[f"fault_{i}"], 0x08]
+    assert kept.split() == ["00000011", "00000000"]
+
+
+def test_values_that_control_registers_take(runner: Runner) -> None:
+    """MOV, LMSW and CLTS; LMSW cannot leave protected mode; unknown bits of CR0 do not stick."""
+    code = """
+        mov     ebp, cr0
+        mov     eax, 0x60010031         ; CD, NW, WP, NE, ET, PE
+        mov     cr0, eax
+        mov     eax, cr0
+        call    hex
+        mov     ax, 0x000E              ; MP, EM, TS, and PE that stays
+        lmsw    ax
+        mov     eax, cr0
+        call    hex
+        clts
+        mov     eax, cr0
+        call    hex
+        lmsw    [word_8]
+        smsw    eax
+        and     eax, 0xFFFF
+        call    hex
+        mov     cr0, ebp
+        mov     eax, 0x9C               ; PGE, PSE, DE, TSD
+        mov     cr4, eax
+        mov     eax, cr4
+        call    hex
+        xor     eax, eax
+        mov     cr4, eax
+        jmp     finish
+word_8: dw      8
+"""
+    values = ["60010031", "6001003F", "60010037", "00000039", "0000009C"]
+    assert runner.says(code) == [" ".join(values)]
+
+
+def test_two_contributory_exceptions_are_a_double_fault(runner: Runner) -> None:
+    """The handler of #DE is not present; that #NP comes while #DE is delivered."""
+    code = "GATE 0, CODE32, stub_0, 0x0E\nTRY\nxor ecx, ecx\nfault: div ecx\nEND_TRY\n"
+    labels = program(code)[1]
+    (line,) = runner.says(code)
+    assert [int(field, 16) for field in line.split()][:4] == [8, 0, labels["fault"], 0x08]
+
+
+def test_an_exception_in_a_benign_one_is_just_that(runner: Runner) -> None:
+    """The handler of #UD is not present."""
+    code = "GATE 6, CODE32, stub_6, 0x0E\nTRY\nfault: ud2\nEND_TRY\n"
+    labels = program(code)[1]
+    (line,) = runner.says(code)
+    vector, error, ip = (int(field, 16) for field in line.split()[:3])
+    assert (vector, error & ~1, ip) == (11, 6 * 8 | 2, labels["fault"])
+    if runner.way != "qemu":  # which leaves EXT, bit 0, out
+        assert error & 1
+
+
+def test_exceptions_in_a_row_are_no_double_fault(runner: Runner) -> None:
+    body = "TRY\nxor ecx, ecx\ndiv ecx\nEND_TRY\nTRY\nmov ax, 0x1F8\nmov ds, ax\nEND_TRY\n"
+    assert [line[:8] for line in runner.says(body * 3)] == ["00000000", "0000000D"] * 3
+
+
+TRIPLE = {
+    "no handlers": "GATE 8, CODE32, stub_8, 0x0E\nGATE 13, CODE32, stub_13, 0x0E\nmov ax, 0x1F8\nmov ds, ax",
+    "no IDT": "mov word [idt_register], 0\nlidt [idt_register]\nud2",
+    "wild stack": "mov word [idt + 13 * 8 + 2], DATA32\nmov word [idt + 8 * 8 + 2], DATA32\nint 0x60",
+}
+
+
+@pytest.mark.parametrize("public", [False, True], ids=["live", "public"])
+@pytest.mark.parametrize("code", TRIPLE.values(), ids=list(TRIPLE))
+def test_a_fault_in_a_double_fault_shuts_the_processor_down(code: str, public: bool) -> None:
+    board = Board(f"SAY 'begin'\n{code}\nSAY 'never'", public)
+    reasons: list[str] = []
+    board.cpu.on_triple_fault = reasons.append
+    for _ in range(100):
+        board.cpu.run(1000)
+        if reasons:
+            break
+    assert reasons and reasons[0].startswith("triple fault: interrupt ")
+    assert " at 0008:" in reasons[0]
+    board.cpu.reset()
+    assert not board.cpu.protected
+    assert board.said == b"begin\n"
