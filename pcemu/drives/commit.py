@@ -4,12 +4,13 @@ The target is the ultimate parent or any other image that the source is built on
 differencing. Afterwards the source is an empty child of the target, and the layers that were between them
 are gone. It reads the same at every instant::
 
-    1. all locked; other images built on the target are found: refused, or made independent
+    1. all locked; other images that are built on the target are found
     2. the intent noted beside the target, for good
-    3. sectors copied to the target, which is synced
-    4. those made independent told of the new target
-    5. the source replaced by an empty child of the target
-    6. the layers between removed, then the note
+    3. those others get the sectors that the target is about to lose
+    4. sectors copied to the target, which is synced
+    5. the others told what the target looks like now
+    6. the source replaced by an empty child of the target
+    7. the layers between removed, then the note
 
 A commit that was cut off anywhere is finished by the same call: it repeats from 3, as nothing is taken out of
 the source before the target has all of it. Until then the target by itself is refused (it holds half of the
@@ -33,6 +34,7 @@ from pcemu.drives.probe import Format
 from pcemu.drives.raw import FlatDrive
 from pcemu.drives.registry import Child, Family
 from pcemu.drives.relink import remember_parent
+from pcemu.drives.repair import mend_tail
 from pcemu.drives.replace import finish, make_empty, retired_of
 from pcemu.drives.resize import grow_layer
 from pcemu.drives.sparse import SparseLayer
@@ -61,6 +63,7 @@ def commit(
     kill, the drive reads as before and the same call finishes it. Raises ImageError or UsageError.
     """
     with told(path, "the commit", RESTART):
+        _mend_after_crash(path, allow_outside, host)
         operation = _Commit(path, into, allow_outside, host)
         try:
             total = operation.prepare(preserve_siblings, progress)
@@ -89,6 +92,16 @@ def commit_to_parent(
         progress=progress,
         host=host,
     )
+
+
+def _mend_after_crash(path: StrPath, allow_outside: bool, host: Host) -> None:
+    """Images that an earlier call was extending when it was cut off may lack their tail footer."""
+    with Lineage(
+        path, writable_above=None, read_only=True, allow_outside=allow_outside, host=host
+    ) as lineage:
+        targets = [number for number, intent in lineage.intents() if intent.operation == COMMIT]
+    for real in lineage.reals[targets[0] : -1] if targets else ():
+        mend_tail(real, host)
 
 
 class _Commit:
@@ -141,16 +154,13 @@ class _Commit:
             )
         total = count_sectors(self.sources)
         self._check_space(total, len(others))
-        progress(0, total)
         if kept:
             self.siblings.append(self.sources[0])
         for child in others:
             if child.fits(self.target, self._looks()):
-                layer = open_layer(child.path, False, Format.DIFFERENCING, self.host)
-                assert isinstance(layer, SparseLayer)
-                self.siblings.append(layer)
-        if self.siblings:
-            self._preserve_siblings()
+                self.siblings.append(self._open_sibling(child))
+        self._check_sizes()
+        progress(0, total)
         if self.intent is None:
             preserved = tuple([sibling.unique_id for sibling in self.siblings])
             self.intent = Intent(
@@ -162,7 +172,24 @@ class _Commit:
                 fingerprint_kept(self.sources[0]),
             )
             write_intent(self.target_path, self.intent, self.host)
+        if self.siblings:
+            self._preserve_siblings()
         return total
+
+    def _open_sibling(self, child: Child) -> SparseLayer:
+        if self.intent is not None:
+            mend_tail(child.path, self.host)
+        layer = open_layer(child.path, False, Format.DIFFERENCING, self.host)
+        assert isinstance(layer, SparseLayer)
+        return layer
+
+    def _check_sizes(self) -> None:
+        for sibling in self.siblings:
+            if sibling.sectors < self.head.sectors > self.target.sectors:
+                raise UsageError(
+                    f"{sibling.file.path}: has {sibling.sectors} sectors, expected at least the "
+                    f"{self.head.sectors} that {self.target_path} will have after the commit; resize it first"
+                )
 
     def _looks(self) -> list[Fingerprint]:
         """How a raw target looked and looks, as children that are right remember it."""

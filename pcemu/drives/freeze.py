@@ -108,7 +108,9 @@ def _revert(path: StrPath, to: StrPath | None, allow_outside: bool, host: Host) 
 
 def parent_path(path: StrPath, allow_outside: bool, host: Host) -> str:
     """Where the parent of an image is."""
-    with Lineage(path, writable_above=path, allow_outside=allow_outside, host=host) as lineage:
+    with Lineage(
+        path, writable_above=path, read_only=True, allow_outside=allow_outside, host=host
+    ) as lineage:
         assert lineage.head
         return lineage.reals[-2]
 

@@ -29,7 +29,7 @@ class Lineage:
     """The images from the ultimate parent, ``layers[0]``, up to the one that was named.
 
     Those above ``writable_above``, a path, are open exclusively, the others shared: all are exclusive when
-    it is None. With ``inclusive`` it is exclusive itself.
+    it is None. With ``inclusive`` it is exclusive itself. ``read_only`` means shared for all.
     """
 
     def __init__(
@@ -38,23 +38,24 @@ class Lineage:
         *,
         writable_above: StrPath | None,
         inclusive: bool = False,
+        read_only: bool = False,
         allow_outside: bool,
         host: Host,
     ) -> None:
         self.host = host
         self.path = os.path.realpath(path)
         border = None if writable_above is None else _identity(writable_above, host)
-        writing = True
+        writing = not read_only
 
         def writable(identity: tuple[int, int]) -> bool:
             nonlocal writing
-            if identity == border:
+            if identity == border and writing:
                 writing = False
                 return inclusive
             return writing
 
         self.layers = open_layers(
-            self.path, allow_outside=allow_outside, writable=writable, host=host
+            self.path, read_only=read_only, allow_outside=allow_outside, writable=writable, host=host
         )
         self.reals = [os.path.realpath(layer.file.path) for layer in self.layers]
         try:

@@ -39,6 +39,9 @@ def merge(
 
 
 def _merge(top: StrPath, bottom: StrPath, allow_outside: bool, progress: Progress, host: Host) -> list[str]:
+    done = _finish_earlier(top, os.path.realpath(bottom), allow_outside, host)
+    if done is not None:
+        return done
     with Lineage(
         top, writable_above=bottom, inclusive=True, allow_outside=allow_outside, host=host
     ) as lineage:
@@ -74,3 +77,20 @@ def _merge(top: StrPath, bottom: StrPath, allow_outside: bool, progress: Progres
         return finish(target, intent, host)
     finally:
         made.close()
+
+
+def _finish_earlier(top: StrPath, bottom: str, allow_outside: bool, host: Host) -> list[str] | None:
+    """What an earlier call left to remove, when the merged image is in its place; None when it is not."""
+    with Lineage(
+        top, writable_above=top, read_only=True, allow_outside=allow_outside, host=host
+    ) as lineage:
+        if bottom in lineage.reals:
+            return None
+        for number, intent in lineage.intents():
+            mine = intent.operation == MERGE and intent.source_id == lineage.head.unique_id
+            if mine and bottom in [each.path for each in intent.retired]:
+                target = lineage.reals[number]
+                break
+        else:
+            return None
+    return finish(target, intent, host)

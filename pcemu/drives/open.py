@@ -103,7 +103,6 @@ def _with_parents(
     """The layers from the ultimate parent up to ``head``; all are closed when one is refused."""
     from pcemu.drives import intents, parents
     from pcemu.drives.chain import MAX_OWNERS
-    from pcemu.drives.repair import mend_tail
 
     layers: list[FlatDrive | SparseLayer] = [head]
     seen = {head.file.identity}
@@ -128,12 +127,13 @@ def _with_parents(
             if intent is not None:
                 intents.refuse_half(place.real, intent, ids)
             read_only = not writable(place.identity)
-            if intent is not None and not read_only:
-                mend_tail(place.real, host)  # an interrupted commit may have been extending it
             parent = open_layer(place.path, read_only, None if kept is None else Format.RAW, host)
             layers.append(parent)
             seen.add(parent.file.identity)
-            parents.check_parent(child, parent, kept, None if intent is None else intent.before)
+            if intent is None:
+                parents.check_parent(child, parent, kept)
+            else:
+                parents.check_parent(child, parent, kept, intent.before, may_have_grown=True)
             if isinstance(parent, FlatDrive):
                 break
             ids.append(parent.unique_id)

@@ -190,10 +190,13 @@ def check_parent(
     parent: SparseLayer | FlatDrive,
     kept: Fingerprint | None,
     before_commit: Fingerprint | None = None,
+    *,
+    may_have_grown: bool = False,
 ) -> None:
     """Refuse a parent that is not the one; warn in ``child.warnings`` when its file was written since.
 
-    ``before_commit`` is what a raw parent looked like before a commit that is under way changed it.
+    ``before_commit`` is what a raw parent looked like before a commit that is under way changed it; that
+    may make any parent larger.
     """
     if kept is not None:
         now = fingerprint_of(parent.file)
@@ -206,7 +209,7 @@ def check_parent(
             )
     else:
         _check_id(child, parent)
-    if parent.sectors > child.sectors:
+    if parent.sectors > child.sectors and not may_have_grown:
         raise ImageFormatError(
             f"{child.file.path}: its parent {parent.file.path} has {parent.sectors} sectors, "
             f"expected at most {child.sectors} as the child has; it is another image: {RELINK}"

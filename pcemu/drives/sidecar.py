@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 
 from pcemu.drives.hostfile import O_PLAIN, Host, HostFile, retried
@@ -16,9 +17,12 @@ def is_pending(image: str, host: Host) -> bool:
     """True when an operation on an image is under way; its path must be without links."""
     try:
         host.stat(image + PENDING)
-    except (OSError, ValueError):
+    except (FileNotFoundError, NotADirectoryError, ValueError):  # ValueError: no path at all
         return False
-    return True
+    except OSError as error:
+        if error.errno == errno.ENAMETOOLONG:
+            return False
+    return True  # also when the host cannot tell: who reads it will be told why
 
 
 def read_sidecar(path: str, host: Host) -> bytes | None:
