@@ -13,7 +13,7 @@ The model of the disk is harsher than any file system is, so that what survives 
 * Between two syncs of a file every sector it wrote may be on disk or not, whatever the order of the writes.
   A sector written several times holds any of its versions.
 * The file's size is any that it had since its last sync, whatever has become of the data. What it grew by
-  and did not get reads as zeros or as garbage.
+  reads as zeros, or, in pages of 4 KiB that were written to and did not arrive, as garbage.
 * Names (create, link, rename, unlink) reach the disk in their order, at any time up to a sync of their
   folder; a name may be there before what its file holds, and a synced file may have no name yet.
 * What was synced is safe.
@@ -33,7 +33,7 @@ import itertools
 import math
 import os
 import random
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -57,6 +57,7 @@ from pcemu.testing.recording import (
 )
 
 GARBAGE_SECTOR = b"\xa5" * SECTOR_SIZE  # as bitmap: bits set that nobody set; as BAT: blocks far outside
+PAGE_SECTORS = 8  # what a host allocates and writes together
 DEFAULT_LIMIT = 1000
 SHOWN = 5
 
@@ -64,14 +65,22 @@ SHOWN = 5
 class CrashFile:
     """A file as a crash left it."""
 
-    __slots__ = ("_changed", "_filled_from", "_filler", "_safe", "size")
+    __slots__ = ("_changed", "_garbage", "_garbage_from", "_safe", "size")
 
-    def __init__(self, size: int, safe: Sectors, changed: Sectors, filled_from: int, filler: bytes) -> None:
+    def __init__(
+        self,
+        size: int,
+        safe: Sectors,
+        changed: Sectors,
+        garbage: Collection[int] = (),
+        garbage_from: int = 0,
+    ) -> None:
+        """``garbage`` are pages that hold it from sector ``garbage_from`` on, where nothing else is known."""
         self.size = size
         self._safe = safe
         self._changed = changed
-        self._filled_from = filled_from
-        self._filler = filler
+        self._garbage = garbage
+        self._garbage_from = garbage_from
 
     def sector(self, number: int) -> bytes:
         """The 512 bytes of sector ``number``; zeros behind the end."""
@@ -79,7 +88,9 @@ class CrashFile:
         if data is None:
             data = self._safe.get(number)
             if data is None:
-                data = ZERO_SECTOR if number < self._filled_from else self._filler
+                data = ZERO_SECTOR
+                if self._garbage and number >= self._garbage_from and number // PAGE_SECTORS in self._garbage:
+                    data = GARBAGE_SECTOR
         if (number + 1) * SECTOR_SIZE > self.size:
             return data[: max(0, self.size - number * SECTOR_SIZE)].ljust(SECTOR_SIZE, b"\0")
         return data
@@ -97,13 +108,12 @@ class CrashFile:
 
     def write_to(self, path: str | os.PathLike[str]) -> None:
         """Make a real file of it."""
+        numbers = {*self._safe, *self._changed}
+        for page in self._garbage:
+            numbers.update(range(page * PAGE_SECTORS, (page + 1) * PAGE_SECTORS))
         with Path(path).open("wb") as file:
-            for number in sorted({*self._safe, *self._changed}):
+            for number in sorted(numbers):
                 if number * SECTOR_SIZE < self.size:
-                    file.seek(number * SECTOR_SIZE)
-                    file.write(self.sector(number))
-            if self._filler != ZERO_SECTOR:
-                for number in range(self._filled_from, -(-self.size // SECTOR_SIZE)):
                     file.seek(number * SECTOR_SIZE)
                     file.write(self.sector(number))
             file.truncate(self.size)
@@ -286,7 +296,7 @@ def changes(call: DataCall, size: int, sectors: Mapping[int, bytes]) -> Sectors:
 
 
 class _Choices:
-    """What may have become of one file: its filler, its size, and each sector's version.
+    """What may have become of one file: zeros or garbage in what it grew by, its size, each sector's version.
 
     ``counts`` says how many possibilities each has; number 0 is the oldest. ``steps`` holds, for each
     waiting call, the possibilities that are the case when it arrived: (which, number).
@@ -324,18 +334,15 @@ class _Choices:
                     self._sizes.append(size)
                 step.append((1, self._sizes.index(size)))
             self.steps.append(step)
-        self._filled_from = -(-file.size // SECTOR_SIZE)
-        grown = max(self._sizes) > self._filled_from * SECTOR_SIZE
-        self._fillers = [ZERO_SECTOR, GARBAGE_SECTOR] if grown else [ZERO_SECTOR]
-        self.counts = [len(self._fillers), len(self._sizes), *map(len, self._versions)]
-        self._certain: CrashFile | None = None
+        self._grown_from = -(-file.size // SECTOR_SIZE)
+        written = {sector // PAGE_SECTORS for sector in self._sectors if sector >= self._grown_from}
+        self._garbage: list[Collection[int]] = [(), written] if written else [()]
+        self.counts = [len(self._garbage), len(self._sizes), *map(len, self._versions)]
+        self._certain = CrashFile(file.size, file.safe, {})
 
     def image(self, row: Sequence[int], at: int) -> CrashFile:
         """The file for the choices from ``row[at]`` on."""
         if not self._file.waiting:
-            if self._certain is None:
-                file = self._file
-                self._certain = CrashFile(file.size, file.safe, {}, self._filled_from, ZERO_SECTOR)
             return self._certain
         changed = {}
         place = at + 2
@@ -344,9 +351,8 @@ class _Choices:
             if data is not None:
                 changed[sector] = data
             place += 1
-        return CrashFile(
-            self._sizes[row[at + 1]], self._file.safe, changed, self._filled_from, self._fillers[row[at]]
-        )
+        size, garbage = self._sizes[row[at + 1]], self._garbage[row[at]]
+        return CrashFile(size, self._file.safe, changed, garbage, self._grown_from)
 
 
 Row = tuple[int, ...]

@@ -13,7 +13,18 @@ from pcemu.testing.recording import SECTOR_SIZE, RecordingCalls
 SHORT = 0  # no error: a transfer moves half of what it was given
 TRANSFERS = frozenset({"preadv", "pwritev", "copy_file_range"})
 TAKES_SPACE = frozenset(
-    {"create", "pwritev", "ftruncate", "link", "rename", "copy_file_range", "fsync", "fdatasync", "fsync_dir"}
+    {
+        "create",
+        "pwritev",
+        "ftruncate",
+        "link",
+        "rename",
+        "mkdir",
+        "copy_file_range",
+        "fsync",
+        "fdatasync",
+        "fsync_dir",
+    }
 )
 
 
@@ -136,6 +147,31 @@ class FaultyCalls(RecordingCalls):
         """As of the host, or fail."""
         self._next("unlink")
         super().unlink(path)
+
+    def mkdir(self, path: str) -> None:
+        """As of the host, or fail."""
+        self._next("mkdir")
+        super().mkdir(path)
+
+    def rmdir(self, path: str) -> None:
+        """As of the host, or fail."""
+        self._next("rmdir")
+        super().rmdir(path)
+
+    def list_names(self, path: str) -> list[str]:
+        """As of the host, or fail."""
+        self._next("list_names")
+        return super().list_names(path)
+
+    def free_space(self, path: str) -> int:
+        """As of the host, or fail."""
+        self._next("free_space")
+        return super().free_space(path)
+
+    def take_after(self, fd: int, status: os.stat_result, times: bool) -> None:
+        """As of the host, or fail."""
+        self._next("take_after")
+        super().take_after(fd, status, times)
 
     def _cut(self, call: str, buffers: Sequence[Buffer]) -> Sequence[Buffer]:
         """``buffers``, or the first of them cut short."""

@@ -177,8 +177,7 @@ class VhdImage:
             if footer.header_offset != ALL_ONES or self.end != footer.size:
                 raise Broken(f"{name}: a fixed image of {footer.size} bytes in {file.size}")
             return
-        if tail is not None and copy is not None and tail != copy:
-            raise Broken(f"{name}: the two footers differ")
+        self.footers_differ = tail != copy  # while an image gets new structures, and after a crash then
         self._read_table(footer)
 
     def _read_table(self, footer: Footer) -> None:

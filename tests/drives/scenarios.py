@@ -1,7 +1,6 @@
-"""Operations of the engine, each with what holds at any instant of it: test_crash and test_faults run them.
+"""What a guest does and what creates images, each with what holds at any instant of it.
 
-A new operation is one more class with ``prepare``, ``run``, ``check`` and ``wrong_orders``, and a line in
-SCENARIOS.
+test_crash and test_faults run these, and those of operations.py, where a new operation is a few lines.
 """
 
 from __future__ import annotations
@@ -182,6 +181,17 @@ def is_sync(log: Log, at: int) -> bool:
     return isinstance(log[at], Sync)
 
 
+def is_sync_of_new(log: Log, at: int) -> bool:
+    """A sync of a file that was not there before."""
+    call = log[at]
+    return isinstance(call, Sync) and call.file in {each.file for each in log if isinstance(each, Link)}
+
+
+def is_sync_of_names(log: Log, at: int) -> bool:
+    """Any sync of a folder."""
+    return isinstance(log[at], SyncDir)
+
+
 def is_barrier(log: Log, at: int) -> bool:
     """A sync that data written in the same flush waits for: the next call is a write, no promise."""
     return is_sync(log, at) and at + 1 < len(log) and isinstance(log[at + 1], Write)
@@ -314,6 +324,7 @@ class Creating(Scenario):
         if self.NEW in files:
             image = VhdImage(files[self.NEW])
             assert image.type == self.kind and not image.tail_lost
+            assert self.kind == FIXED or not image.footers_differ
             if self.kind != DIFFERENCING:
                 content = dict.fromkeys(range(40), ZEROS)
             chain = ImageChain(files, self.NEW, self.raw)
@@ -323,21 +334,15 @@ class Creating(Scenario):
 
     def wrong_orders(self) -> dict[str, Change]:
         orders = {
-            "no sync of the file": without(self._is_sync_of_new),
-            "no sync of the folder": without(lambda log, at: isinstance(log[at], SyncDir)),
+            "no sync of the file": without(is_sync_of_new),
+            "no sync of the folder": without(is_sync_of_names),
             "named before its sync": before_last_sync(lambda log, at: isinstance(log[at], Link)),
         }
         if self.kind == DIFFERENCING:
             orders["no sync of the parent"] = without(
-                lambda log, at: is_sync(log, at) and not self._is_sync_of_new(log, at)
+                lambda log, at: is_sync(log, at) and not is_sync_of_new(log, at)
             )
         return orders
-
-    @staticmethod
-    def _is_sync_of_new(log: Log, at: int) -> bool:
-        call = log[at]
-        made = {each.file for each in log if isinstance(each, Link)}
-        return isinstance(call, Sync) and call.file in made
 
 
 FAR = [range(40), range(1030, 1090)]  # their BAT entries are in two sectors

@@ -12,20 +12,32 @@ from pathlib import Path
 
 import pytest
 
+from pcemu.drives.discard import discard
 from pcemu.drives.hostfile import Host
 from pcemu.drives.open import open_drive
-from pcemu.errors import ImageFormatError
+from pcemu.errors import ImageAccessError, ImageError, ImageFormatError
 from pcemu.testing.crash import Exploration, crash_states, explore
 from pcemu.testing.recording import DataCall, Recording, RecordingCalls
-from tests.drives.independent_vhd import SECTOR, footer_in
+from tests.drives.independent_vhd import SECTOR, files_in, footer_in
+from tests.drives.operations import (
+    OPERATIONS,
+    Committing,
+    Fitting,
+    Freezing,
+    Operation,
+    check_reads_as_one,
+)
 from tests.drives.proof import scaled
-from tests.drives.scenarios import SCENARIOS, Guest, Scenario, Writing, content_of
+from tests.drives.scenarios import SCENARIOS, Guest, Scenario, Writing, content_of, read_back
 
 FULL_STATES = 10_000  # of each scenario, in CI
 STATES = scaled(600, FULL_STATES)
 RECORDINGS = scaled(4, 60)  # when they do not make so many states
 LIMIT = scaled(100, 500)  # of each point of a recording
 SECOND_CRASHES = scaled(4, 30)
+EVERYTHING: list[Scenario] = [*SCENARIOS, *OPERATIONS]
+COMMITTING = [operation for operation in OPERATIONS if isinstance(operation, Committing)]
+RESUMABLE = [operation for operation in OPERATIONS if not isinstance(operation, Freezing)]
 WRITING = [scenario for scenario in SCENARIOS if isinstance(scenario, Writing)]
 
 
@@ -52,7 +64,7 @@ def files_changed(recording: Recording) -> set[str]:
     return {name for name, number in recording.names.items() if number in numbers}
 
 
-@pytest.mark.parametrize("scenario", SCENARIOS, ids=str)
+@pytest.mark.parametrize("scenario", EVERYTHING, ids=str)
 def test_what_was_promised_survives_a_crash(scenario: Scenario, tmp_path: Path) -> None:
     total = Exploration()
     for seed in range(RECORDINGS):
@@ -69,7 +81,7 @@ def test_what_was_promised_survives_a_crash(scenario: Scenario, tmp_path: Path) 
     ("scenario", "order"),
     [
         pytest.param(scenario, order, id=f"{scenario}: {order}")
-        for scenario in SCENARIOS
+        for scenario in EVERYTHING
         for order in scenario.wrong_orders()
     ],
 )
@@ -122,6 +134,67 @@ def tail_is_lost(path: Path) -> bool:
     """True for a VHD with but one footer, at its start."""
     data = path.read_bytes()
     return data.startswith(b"conectix") and footer_in(data[len(data) // SECTOR * SECTOR - SECTOR :]) is None
+
+
+@pytest.mark.parametrize("operation", RESUMABLE, ids=str)
+def test_an_operation_that_was_cut_off_is_finished_by_doing_it_again(
+    operation: Operation, tmp_path: Path
+) -> None:
+    first = record(operation, tmp_path / "first", 4)
+    states = list(crash_states(first, limit=20, seed=4))
+    states = random.Random(4).sample(states, min(SECOND_CRASHES, len(states)))
+    fitting = states[0].promise[1]
+    total = Exploration()
+    for number, state in enumerate(states):
+        folder = tmp_path / str(number)
+        folder.mkdir()
+        state.write_to(folder)
+        look_with_the_engine(operation, folder, fitting)
+        calls = RecordingCalls(folder)
+        operation.resume(folder, calls, fitting)
+        operation.check(files_in(folder), (True, fitting))
+        total += explored(operation, calls.recording, LIMIT // 10, number)
+    print(f"{operation}: {total.states} states")
+    assert not total.violations, "\n".join(total.examples)
+
+
+def look_with_the_engine(operation: Operation, folder: Path, fitting: Fitting) -> None:
+    """Every image reads as it may, or is refused as holding half of a commit; looking changes nothing."""
+    before = {path.name: path.read_bytes() for path in folder.iterdir()}
+    for name, contents in fitting.items():
+        if name not in before:
+            continue
+        try:
+            drive = open_drive(folder / name, read_only=True, format=operation.format_of(name))
+        except ImageAccessError as error:
+            assert "holds half of a commit" in str(error)
+            assert isinstance(operation, Committing) and name == operation.target
+            continue
+        read = read_back(drive)
+        drive.close()
+        assert any(content.items() <= read.items() for content in contents), f"{name} reads wrong"
+    assert {path.name: path.read_bytes() for path in folder.iterdir()} == before
+
+
+@pytest.mark.parametrize("commit", COMMITTING, ids=str)
+def test_discard_is_refused_half_way_through_a_commit(commit: Committing, tmp_path: Path) -> None:
+    first = record(commit, tmp_path / "first", 5)
+    refused = 0
+    for number, state in enumerate(crash_states(first, limit=3, seed=5)):
+        folder = tmp_path / str(number)
+        folder.mkdir()
+        state.write_to(folder)
+        before = {path.name: path.read_bytes() for path in folder.iterdir()}
+        try:
+            discard(folder / commit.head)
+        except ImageError:
+            refused += 1
+            assert {path.name: path.read_bytes() for path in folder.iterdir()} == before
+        else:
+            for name, contents in state.promise[1].items():
+                if name != commit.head:
+                    check_reads_as_one(files_in(folder), name, contents, commit.raw)
+    assert refused
 
 
 def test_there_are_enough_states() -> None:

@@ -79,6 +79,19 @@ def test_what_a_file_grew_by_may_be_cut_off_zeros_or_garbage(tmp_path: Path) -> 
     assert possible(states) == {OLD + OLD} | {OLD + OLD + rest for rest in whole}
 
 
+def test_holes_are_zeros(tmp_path: Path) -> None:
+    def work(host: Host, folder: Path) -> None:
+        file = host.open_image(str(folder / "f"), read_only=False)
+        file.truncate(20000)
+        file.write(NEW, 12288)
+        file.close()
+
+    for state in states_after(tmp_path, work):
+        data = contents(state)["f"][1024:]
+        data = data[: 12288 - 1024] + data[16384 - 1024 :]  # without the page that was written to
+        assert not any(data)
+
+
 def test_a_shorter_file_is_as_long_as_before_or_shorter(tmp_path: Path) -> None:
     def work(host: Host, folder: Path) -> None:
         file = host.open_image(str(folder / "f"), read_only=False)
