@@ -215,7 +215,7 @@ int70_handler:
         iret
 
 ; ---------------------------------------------------------------------------------------------------------
-; RTC and CMOS access
+; RTC access
 ; ---------------------------------------------------------------------------------------------------------
 ; Wait until the time registers hold still: they do so for 244 µs at least. Leaves interrupts off, so that
 ; the reads that follow fall into this time. CF = the clock does not run, or an update does not end.
@@ -261,44 +261,4 @@ rtc_clear_b:
         mov     al, CMOS_STATUS_B
         jmp     cmos_write
 
-; AL = CMOS byte AL.
-cmos_read:
-        pushf
-        cli                             ; no interrupt handler may move the index in between
-        out     CMOS_INDEX, al
-        in      al, CMOS_DATA
-        popf
-        ret
-
-; CMOS byte AL = AH.
-cmos_write:
-        pushf
-        cli
-        out     CMOS_INDEX, al
-        xchg    al, ah
-        out     CMOS_DATA, al
-        xchg    al, ah
-        popf
-        ret
-
-; AX = CMOS bytes AL (low) and AL + 1 (high).
-cmos_read_word:
-        push    bx
-        mov     bl, al
-        inc     al
-        call    cmos_read
-        mov     ah, al
-        mov     al, bl
-        call    cmos_read
-        pop     bx
-        ret
-
-; EAX = CMOS byte AL, a number in BCD.
-cmos_read_bcd:
-        call    cmos_read
-        movzx   eax, al
-        ror     ax, 4                   ; AL = tens, AH's high nibble = units
-        shr     ah, 4
-        xchg    al, ah
-        aad
-        ret
+%include "cmos.asm"

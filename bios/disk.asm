@@ -6,9 +6,10 @@
 ;   int76_handler, int77_handler   IRQ 14 and 15
 ;
 ; Cylinders, heads and sectors are translated: INT 13h has 10 bits for the cylinder and 8 for the head, the
-; drive 16 and 4. Up to 1024 cylinders the drive's own geometry is shown; above, the usual LBA-assisted
-; geometry of 63 sectors and 16, 32, 64, 128 or 255 heads, as other BIOSes show it for a disk of that size,
-; so that partition tables agree. The drive itself is always addressed by LBA.
+; drive 16 and 4. A geometry in the CMOS (disk type 47) is shown as it is; pcemu puts there what the disk's
+; partition table was made for. Otherwise, up to 1024 cylinders, the drive's own geometry is shown; above, the
+; usual LBA-assisted geometry of 63 sectors and 16, 32, 64, 128 or 255 heads, as other BIOSes show it for a
+; disk of that size, so that partition tables agree. The drive itself is always addressed by LBA.
 ; As on the AT, the last cylinder is kept for diagnostics: AH=08h and 15h leave it out; it can be accessed.
 ;
 ; A function gets DS = EBDA_SEG, SI = drive record, its registers as the caller set them, and BP at the frame.
@@ -146,6 +147,8 @@ disk_describe:
         ; fall through
 
 ; Choose the geometry that INT 13h shows.
+        call    disk_setup
+        jnc     .store
         mov     ax, [si + DRIVE.drive_cylinders]
         mov     bx, [si + DRIVE.drive_heads]
         mov     cx, [si + DRIVE.drive_spt]
@@ -193,6 +196,73 @@ disk_describe:
         mov     [si + DRIVE.spt], cx
         ret
 
+; Out: the geometry that the CMOS has for the drive SI: AX = cylinders, BX = heads, CX = sectors per track;
+; CF set when it has none that fits the drive. EAX, EBX, ECX and EDX are lost.
+disk_setup:
+        movzx   bx, byte [si + DRIVE.irq]
+        sub     bx, 14                  ; IRQ 14 or 15
+        add     bx, bx
+        test    byte [si + DRIVE.device], ATA_DEVICE_DRIVE1
+        jz      .known
+        inc     bx
+.known:
+        mov     al, [cs:cmos_disk_types + bx]
+        call    cmos_read
+        cmp     al, DISK_TYPE_USER
+        jne     .none
+        mov     dl, [cs:cmos_disks + bx]
+        mov     al, dl                  ; CMOS_DISK_CYLINDERS
+        call    cmos_read
+        mov     ch, al
+        lea     ax, [edx + CMOS_DISK_CYLINDERS + 1]
+        call    cmos_read
+        mov     ah, al
+        mov     al, ch
+        push    ax
+        lea     ax, [edx + CMOS_DISK_HEADS]
+        call    cmos_read
+        movzx   ebx, al
+        lea     ax, [edx + CMOS_DISK_SPT]
+        call    cmos_read
+        movzx   ecx, al
+        pop     ax
+        movzx   eax, ax
+        lea     edx, [eax - 1]          ; 1 to 1024 cylinders, 1 to 255 heads, 1 to 63 sectors
+        cmp     edx, MAX_CYLINDERS - 1
+        ja      .none
+        lea     edx, [ebx - 1]
+        cmp     edx, ASSIST_MAX_HEADS - 1
+        ja      .none
+        lea     edx, [ecx - 1]
+        cmp     edx, ASSIST_SPT - 1
+        ja      .none
+        mov     edx, eax
+        imul    edx, ebx
+        imul    edx, ecx
+        cmp     dword [si + DRIVE.sectors + 4], 0
+        jne     .end                    ; CF = 0
+        cmp     [si + DRIVE.sectors], edx       ; CF: the disk is smaller
+.end:
+        ret
+.none:
+        stc
+        ret
+
+cmos_disk_types:
+        db      CMOS_DISK0_TYPE, CMOS_DISK1_TYPE, CMOS_DISK2_TYPE, CMOS_DISK3_TYPE
+cmos_disks:
+        db      CMOS_DISK0, CMOS_DISK1, CMOS_DISK2, CMOS_DISK3
+
+; ZF set when INT 13h shows the drive's own geometry. EAX is lost.
+same_geometry:
+        mov     ax, [si + DRIVE.cylinders]
+        cmp     ax, [si + DRIVE.drive_cylinders]
+        jne     .end
+        mov     eax, [si + DRIVE.heads]         ; DRIVE.spt with it
+        cmp     eax, [si + DRIVE.drive_heads]
+.end:
+        ret
+
 ; Write the fixed disk parameter table of drive BL (0 or 1), SI its record: the classic table, or the
 ; translated one (signature A0h) that also holds the drive's own geometry. EAX, CX and DX are lost.
 FDPT_CYLINDERS          equ 0           ; word: as INT 13h shows it
@@ -229,8 +299,7 @@ make_fdpt:
         or      al, FDPT_CONTROL_HEADS
 .control:
         mov     [di + FDPT_CONTROL], al
-        mov     ax, [si + DRIVE.cylinders]
-        cmp     ax, [si + DRIVE.drive_cylinders]
+        call    same_geometry
         je      .end
         mov     byte [di + FDPT_TRANSLATED], FDPT_SIGNATURE
         mov     ax, [si + DRIVE.drive_cylinders]

@@ -290,8 +290,7 @@ make_dpte:
         mov     [di + DPTE_BLOCK], al
         or      dx, DPTE_BLOCK_PIO
 .translation:
-        mov     ax, [si + DRIVE.cylinders]
-        cmp     ax, [si + DRIVE.drive_cylinders]
+        call    same_geometry
         je      .options
         or      dx, DPTE_CHS_TRANSLATED | DPTE_LBA_ASSISTED
 .options:

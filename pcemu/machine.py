@@ -20,7 +20,9 @@ E9         –          debug console
 
 from __future__ import annotations
 
+import contextlib
 import datetime
+import struct
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -42,6 +44,7 @@ from pcemu.devices.uart import Uart16550
 from pcemu.devices.vga import PORTS as VGA_PORTS
 from pcemu.devices.vga import Vga
 from pcemu.drives.drive import Drive
+from pcemu.drives.geometry import logical_geometry
 from pcemu.errors import TimeoutReached, UsageError
 from pcemu.execution import Execution
 from pcemu.keys import keys_for_text, parse_chord
@@ -52,6 +55,7 @@ from pcemu.screen import TextScreen, capture
 from pcemu.typist import Typist
 
 MAX_DISKS = 4
+MAX_CYLINDERS = 1024  # that INT 13h can name
 MAX_MIPS = 200
 CODE_BYTES = 2.5  # of an average instruction
 DEFAULT_TIMEOUT = 60.0
@@ -61,6 +65,10 @@ _POLL = 10 * MILLISECOND
 CMOS_BASE_KIB = 0x15
 CMOS_EXTENDED_KIB = (0x17, 0x30)
 CMOS_ABOVE_16_MIB = 0x34  # in 64 KiB units
+CMOS_DISK_TYPES = 0x12  # of the first two disks, a nibble each; 15 says that the byte below has it
+CMOS_DISKS = ((0x19, 0x1B), (0x1A, 0x24), (0x52, 0x40), (0x53, 0x49))  # type, and the geometry's nine bytes
+DISK_TYPE_USER = 47  # the geometry is not in the ROM's list, but in the CMOS
+FDPT_CONTROL_RETRY, FDPT_CONTROL_HEADS = 0xC0, 0x08  # the drive does its own retries; more than 8 heads
 
 
 @dataclass(frozen=True)
@@ -197,7 +205,30 @@ class Machine:
         for index, value in words.items():
             self.rtc.poke(index, value & 0xFF)
             self.rtc.poke(index + 1, value >> 8)
+        self._fill_cmos_disks()
         self.rtc.update_checksum()
+
+    def _fill_cmos_disks(self) -> None:
+        """What a setup program would ask for: the geometry of each disk, where the disk itself tells."""
+        types = 0
+        for index, (disk, (kind, place)) in enumerate(zip(self.config.disks, CMOS_DISKS, strict=False)):
+            geometry = None
+            if disk is not None:
+                with contextlib.suppress(OSError):  # the guest will hear of it
+                    geometry = logical_geometry(disk)
+            if geometry is None:
+                continue  # the BIOS has rules of its own
+            types |= (0xF0, 0x0F, 0, 0)[index]
+            cylinders = min(MAX_CYLINDERS, geometry.cylinders)
+            control = FDPT_CONTROL_RETRY | (FDPT_CONTROL_HEADS if geometry.heads > 8 else 0)
+            # Cylinders, heads, write precompensation (none), control byte, landing zone, sectors per track.
+            area = struct.pack(
+                "<HBHBHB", cylinders, geometry.heads, 0xFFFF, control, cylinders, geometry.sectors
+            )
+            self.rtc.poke(kind, DISK_TYPE_USER)
+            for offset, value in enumerate(area):
+                self.rtc.poke(place + offset, value)
+        self.rtc.poke(CMOS_DISK_TYPES, types)
 
     def reset(self) -> None:
         """The reset button: every chip starts afresh; RAM, CMOS and disks stay."""

@@ -51,7 +51,7 @@ ALLOWED: dict[str, tuple[str, ...]] = {
     "pcemu.machine": (
         *("pcemu.bus", "pcemu.clock", "pcemu.cpu", "pcemu.devices", "pcemu.drives.drive", "pcemu.errors"),
         *("pcemu.execution", "pcemu.keys", "pcemu.memory", "pcemu.pacing", "pcemu.resources", "pcemu.screen"),
-        "pcemu.typist",
+        *("pcemu.typist", "pcemu.drives.geometry"),
         "pcemu.frontends.picture",  # when a screenshot is taken
     ),
     "pcemu.session": ("pcemu.drives", "pcemu.errors", "pcemu.session"),

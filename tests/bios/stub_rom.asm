@@ -10,6 +10,7 @@
         db      'stub ROM'
 
 %include "disk.asm"
+%include "cmos.asm"
 
 start:
         cli

@@ -7,7 +7,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pcemu.drives.drive import Geometry
-from pcemu.drives.geometry import geometry_for
+from pcemu.drives.geometry import geometry_for, logical_geometry
+from pcemu.testing.memory_drive import MemoryDrive
 
 
 def chs(lba: int, heads: int, sectors: int) -> bytes:
@@ -116,3 +117,51 @@ def test_no_contents_and_no_size_break_it(sectors: int, content: bytes) -> None:
         found = geometry_for(sectors, first)
         assert 1 <= found.cylinders <= 16383 and 1 <= found.heads <= 255 and 1 <= found.sectors <= 63
         assert found.cylinders * found.heads * found.sectors <= sectors
+
+
+# -- what software on the disk counts with --------------------------------------------------------------
+
+
+def boot_sector(heads: int, per_track: int) -> bytes:
+    """The start of a FAT volume's boot sector, as far as it tells a geometry."""
+    boot = bytearray(512)
+    boot[0:3] = b"\xeb\x3c\x90"
+    boot[11:13] = (512).to_bytes(2, "little")
+    boot[24:28] = per_track.to_bytes(2, "little") + heads.to_bytes(2, "little")
+    boot[510:] = b"\x55\xaa"
+    return bytes(boot)
+
+
+def disk(sectors: int, **parts: bytes) -> MemoryDrive:
+    """A drive with some sectors: ``s0=…, s63=…``."""
+    drive = MemoryDrive(sectors)
+    for name, content in parts.items():
+        at = int(name[1:]) * 512
+        drive.data[at : at + 512] = content
+    return drive
+
+
+def test_an_empty_disk_has_no_logical_geometry() -> None:
+    assert logical_geometry(MemoryDrive(100_000)) is None
+
+
+def test_the_table_counts_more_than_the_boot_sector() -> None:
+    drive = disk(64 * 32 * 20, s0=table(64, 32, (32, 64 * 32 * 20 - 32)), s32=boot_sector(255, 63))
+    assert logical_geometry(drive) == Geometry(20, 64, 32)
+
+
+def test_the_active_partitions_boot_sector_tells_where_the_table_does_not() -> None:
+    first = bytearray(table(64, 32, (32, 2016), (2048, 2048)))
+    first[446] = 0  # the second one is active
+    first[447:450] = first[451:454] = first[463:466] = first[467:470] = b"\xfe\xff\xff"  # "see the LBA"
+    drive = disk(4096, s0=bytes(first), s32=boot_sector(4, 17), s2048=boot_sector(15, 32))
+    assert logical_geometry(drive) == Geometry(8, 15, 32)
+
+
+def test_a_volume_without_a_table_tells_by_its_boot_sector() -> None:
+    assert logical_geometry(disk(2880, s0=boot_sector(2, 18))) == Geometry(80, 2, 18)
+
+
+@pytest.mark.parametrize(("heads", "per_track"), [(0, 63), (256, 63), (16, 0), (16, 64), (255, 63)])
+def test_a_boot_sector_may_tell_nonsense(heads: int, per_track: int) -> None:
+    assert logical_geometry(disk(2880, s0=boot_sector(heads, per_track))) is None
