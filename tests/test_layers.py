@@ -184,9 +184,7 @@ def relative(path: Path) -> str:
 
 @pytest.mark.parametrize("path", [*PRODUCT, *TESTS], ids=relative)
 def test_a_module_says_what_it_is(path: Path) -> None:
-    docstring = ast.get_docstring(tree(path))
-    assert docstring
-    assert docstring[0].isupper() or not docstring[0].isalpha() or docstring.startswith("pcemu")
+    assert ast.get_docstring(tree(path))
 
 
 @pytest.mark.parametrize("path", PRODUCT, ids=relative)
