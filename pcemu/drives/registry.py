@@ -69,9 +69,9 @@ class Family:
 
     def look_around(self, image: str) -> None:
         """Take in all children of ``image`` that can be known; its path must be without links."""
-        self.look_in(os.path.dirname(image))  # noqa: PTH120
         with contextlib.suppress(FileNotFoundError, NotADirectoryError):
-            self.look_in(image + SESSIONS)
+            self.look_in(image + SESSIONS)  # first, for what lies beside the image is seen as files
+        self.look_in(os.path.dirname(image))  # noqa: PTH120
         for path in registered(image, self._host):
             self._take(path)
 
@@ -91,6 +91,12 @@ class Family:
         self.look_around(os.path.realpath(image.file.path))
         looks = tuple(looks)
         return [child for child in self._children if child.fits(image, looks)]
+
+    def built_on(self, image: str) -> list[Child]:
+        """The children that find their parent at ``image``, a path without links, right or not; by path."""
+        self.look_around(image)
+        found = [each for each in self._children if each.parent is not None and each.parent.real == image]
+        return sorted(found, key=lambda child: child.path)
 
     def forget(self, path: str) -> None:
         """An image is gone."""

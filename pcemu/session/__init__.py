@@ -1,0 +1,1 @@
+"""Undo sessions: every write to a disk undoable until the user decides. Knows drives, and no emulator."""

@@ -1,0 +1,57 @@
+"""A branch: what a session wrote, saved as one child of the image that others can go on with."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+
+from pcemu.drives.create import facts_of, new_footer, sparse_parts
+from pcemu.drives.drive import SECTOR_SIZE
+from pcemu.drives.hostfile import Host, HostFile
+from pcemu.drives.lineage import Progress
+from pcemu.drives.newfile import exists, write_new
+from pcemu.drives.probe import Ends
+from pcemu.drives.raw import FlatDrive
+from pcemu.drives.registry import register
+from pcemu.drives.sparse import SparseLayer
+from pcemu.drives.transfer import Copier, count_sectors, pieces_of
+from pcemu.drives.vhd_header import read_facts
+from pcemu.drives.vhd_layout import FOOTER_SIZE, TYPE_DIFFERENCING
+from pcemu.errors import UsageError
+
+
+def branch_path(image: str, name: str, host: Host) -> str:
+    """Where a branch is saved: ``name`` as a path, or in the image's folder; UsageError when it is taken."""
+    folder, bare = os.path.split(name)
+    if not bare or bare.startswith("."):
+        raise UsageError(f"{name!r}: is no name for a branch, expected one such as before-install")
+    if "." not in bare:
+        bare += ".vhd"
+    path = os.path.join(folder or os.path.dirname(image), bare)  # noqa: PTH118, PTH120
+    if exists(path, host):
+        raise UsageError(f"{path}: exists, expected a new name for the branch; take another")
+    return path
+
+
+def save_branch(
+    path: str,
+    base: SparseLayer | FlatDrive,
+    layers: Sequence[SparseLayer],
+    progress: Progress,
+    host: Host,
+) -> None:
+    """Make ``path``, a child of ``base`` with what ``layers`` hold; whole after a crash, or not there."""
+    facts = facts_of(base)
+    head = layers[-1]
+    footer = new_footer(TYPE_DIFFERENCING, head.sectors * SECTOR_SIZE, FOOTER_SIZE)
+    total = count_sectors(layers)
+
+    def fill(file: HostFile) -> None:
+        branch = SparseLayer(file, read_facts(Ends(file)))
+        copier = Copier(branch, total, progress)
+        for piece in pieces_of(layers):
+            copier.copy(piece)
+        branch.flush()
+
+    register(path, facts.path, host)
+    write_new(path, sparse_parts(footer, head.header.block_size, facts, path), host, fill)

@@ -1,0 +1,256 @@
+"""What is known of a session: its journal, its lock, and the notes on its drives."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import time
+from collections.abc import Callable
+from enum import StrEnum
+
+from pcemu.drives.hostfile import HOST, Host
+from pcemu.drives.intents import COMMIT, Intent, read_intent
+from pcemu.drives.lineage import StrPath, refuse_commit
+from pcemu.drives.replace import remove_image
+from pcemu.errors import UsageError
+from pcemu.session.files import rebuild, refuse_siblings
+from pcemu.session.folder import DEFAULT_NAME, folder_for
+from pcemu.session.journal import (
+    KEPT,
+    MAX_NOTE,
+    DriveNote,
+    Journal,
+    JournalDamaged,
+    read_journal,
+    write_journal,
+)
+
+BEGINNING = 0  # where to revert to, besides the numbers of checkpoints
+
+
+class State(StrEnum):
+    """How a session was found."""
+
+    NEW = "new"
+    KEPT = "kept"
+    INTERRUPTED = "interrupted"
+    COMMITTING = "committing"
+
+
+class SessionRecord:
+    """The session ``name`` of an image, locked for this process until :meth:`close`.
+
+    ``found`` is its state when it was opened. ``fallback`` is a folder for sessions of images beside which
+    nothing can be written. ``clock`` gives seconds since 1970. ``warnings`` are for the user. Raises
+    ImageError or UsageError; an OSError comes from the host.
+    """
+
+    def __init__(
+        self,
+        image: StrPath,
+        name: str = DEFAULT_NAME,
+        *,
+        fallback: StrPath | None = None,
+        allow_outside: bool = False,
+        host: Host = HOST,
+        clock: Callable[[], float] = time.time,
+    ) -> None:
+        self.image = os.fspath(image)
+        self.name = name
+        self.warnings: list[str] = []
+        self.host = host
+        self._clock = clock
+        self._allow_outside = allow_outside
+        host.open_image(self.image, read_only=True, lock=False).close()  # is there anything to work on?
+        self._fallback = None if fallback is None else os.fspath(fallback)
+        self.folder = folder_for(self.image, name, self._fallback, host)
+        self.folder.take()
+        try:
+            self._journal = self._load()
+            self.found = self._state()
+        except BaseException:
+            self.folder.release()
+            raise
+
+    def _load(self) -> Journal:
+        damage = ""
+        try:
+            journal = read_journal(self.folder.journal, self.host)
+        except JournalDamaged as error:
+            journal, damage = None, str(error)
+        if journal is None:
+            journal = rebuild(self.folder, damage, self._clock(), self.host)
+            if journal.drives:
+                self.warnings.append(
+                    f"{damage or f'{self.folder.journal}: is missing'}; it was made anew from the session's "
+                    f"drives: names and notes of checkpoints are lost, nothing else"
+                )
+                write_journal(self.folder.journal, journal, self.host)
+        if "remove" in journal.pending:
+            self._remove_all(journal)
+            journal = Journal(image=self.folder.image, created=self._clock())
+        return journal
+
+    def _state(self) -> State:
+        if not self._journal.drives:
+            return State.NEW
+        if self._half_commit() is not None:
+            return State.COMMITTING
+        return State.KEPT if self._journal.state == KEPT else State.INTERRUPTED
+
+    def _half_commit(self) -> Intent | None:
+        """The note of a commit of this session that did not finish."""
+        intent = read_intent(self.folder.image, self.host)
+        own = [os.path.realpath(self._path(drive)) for drive in self._journal.drives]
+        mine = intent is not None and intent.operation == COMMIT and intent.source in own
+        return intent if mine else None
+
+    # -- notes ---------------------------------------------------------------------------------------
+
+    @property
+    def created(self) -> float:
+        """When the session began."""
+        return self._journal.created
+
+    @property
+    def drives(self) -> list[DriveNote]:
+        """From the oldest to the head; all but the last are frozen."""
+        return [drive for drive in self._journal.drives if not drive.emptied]
+
+    @property
+    def checkpoints(self) -> list[DriveNote]:
+        """From the oldest to the newest."""
+        return [drive for drive in self.drives if drive.frozen is not None]
+
+    @property
+    def numbers(self) -> list[int]:
+        """Of all drives from the image up to the head."""
+        return [drive.number for drive in self._journal.drives]
+
+    def path(self, number: int) -> str:
+        """Where a drive of the session lies; KeyError when there is none of this number."""
+        return self._path(self._journal.drives[self._journal.index(number)])
+
+    def _path(self, drive: DriveNote) -> str:
+        return self.folder.drive(drive.number)
+
+    def _note(self, number: int) -> DriveNote:
+        for drive in self.drives:
+            if drive.number == number:
+                return drive
+        known = ", ".join(str(drive.number) for drive in self.checkpoints) or "none, as there are none"
+        raise UsageError(f"{self.image}: has no checkpoint {number} in this session, expected {known}")
+
+    def sizes(self) -> dict[int, int]:
+        """Bytes that each drive takes on the host, by number."""
+        found = {}
+        for drive in self.drives:
+            with contextlib.suppress(FileNotFoundError):
+                status = self.host.stat(self._path(drive))
+                found[drive.number] = getattr(status, "st_blocks", status.st_size // 512) * 512
+        return found
+
+    def find(self, text: str) -> int:
+        """The number of the checkpoint that ``text`` names or numbers; ``start`` is the beginning."""
+        for drive in self.checkpoints:
+            if text and text == drive.name:
+                return drive.number
+        if text in ("start", "0"):
+            return BEGINNING
+        if text.isdecimal():
+            return self._note(int(text)).number
+        known = ["start", *(f"{drive.number} {drive.name}".rstrip() for drive in self.checkpoints)]
+        raise UsageError(f"{self.image}: has no checkpoint {text!r}, expected one of {', '.join(known)}")
+
+    def surplus(self, keep: int) -> int | None:
+        """The oldest automatic checkpoint, when there are more than ``keep`` of them; None when not.
+
+        Those with a name or a pin are not automatic any more. The newest is never it, as the drive above is
+        being written.
+        """
+        automatic = [each for each in self.checkpoints if each.automatic and not (each.name or each.pinned)]
+        if len(automatic) <= keep or automatic[0] is self.checkpoints[-1]:
+            return None
+        return automatic[0].number
+
+    def name_checkpoint(self, number: int, name: str) -> None:
+        """Name a checkpoint, or take its name away. Named ones are never merged."""
+        self._check_words(name, "")
+        self._note(number).name = name
+        self._save()
+
+    def note(self, number: int, text: str) -> None:
+        """Write something down about a checkpoint, or about what came after the last one."""
+        self._check_words("", text)
+        self._note(number).note = text
+        self._save()
+
+    def pin(self, number: int, pinned: bool = True) -> None:
+        """Keep a checkpoint from being merged, or let it go again."""
+        self._note(number).pinned = pinned
+        self._save()
+
+    def _check_words(self, name: str, note: str) -> None:
+        if len(name) > 100 or len(note) > MAX_NOTE:
+            raise UsageError(f"expected a name of up to 100 and a note of up to {MAX_NOTE} characters")
+        if name and any(drive.name == name for drive in self.checkpoints):
+            raise UsageError(f"{self.image}: has a checkpoint {name!r} already, expected another name")
+
+    # -- operations under way ------------------------------------------------------------------------
+
+    def _add_head(self) -> DriveNote:
+        head = DriveNote(self._journal.next_number, self._clock())
+        self._journal.drives.append(head)
+        self._journal.next_number += 1
+        return head
+
+    def forget_committed(self, number: int) -> None:
+        """Note that the image has what drive ``number`` held and those below, which are gone."""
+        index = self._journal.index(number)
+        self._journal.drives[:index] = []
+        self._journal.drives[0].emptied = len(self._journal.drives) > 1
+        self._journal.pending = {}
+        self._save()
+
+    def expect_merge(self, number: int) -> None:
+        """Note that a checkpoint is about to be merged."""
+        self._journal.pending = {"merge": number}
+        self._save()
+
+    def _above(self, number: int) -> DriveNote:
+        return self._journal.drives[self._journal.index(number) + 1]
+
+    def forget_merged(self, number: int) -> None:
+        """Note that a merge is done."""
+        self._above(number).began = self._note(number).began
+        self._journal.drives.remove(self._note(number))
+        self._journal.pending = {}
+        self._save()
+
+    def give_up_commit(self) -> None:
+        """Forget about a commit that did not begin."""
+        if self._half_commit() is None and "commit" in self._journal.pending:
+            self._journal.pending = {}
+            self._save()
+
+    def refuse_siblings(self) -> None:
+        """Refuse a commit that would change what other sessions of the image are built on."""
+        refuse_siblings(self.folder, self._fallback, self.host)
+
+    def _refuse_half(self) -> None:
+        half = self._half_commit()
+        if half is not None:
+            refuse_commit(half.source, "anything else", self.folder.image, half)
+
+    def _save(self) -> None:
+        write_journal(self.folder.journal, self._journal, self.host)
+
+    def _remove_all(self, journal: Journal) -> None:
+        """Remove the drives, the newest first, then the rest; the next start finishes it after a crash."""
+        if journal.drives:
+            journal.pending = {"remove": 0}
+            write_journal(self.folder.journal, journal, self.host)
+        for _, path in sorted(self.folder.drives().items(), reverse=True):
+            remove_image(path, self.host)
+        self.folder.remove()
+        journal.drives, journal.pending = [], {}

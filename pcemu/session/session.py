@@ -1,0 +1,350 @@
+"""The undo session: everything a guest writes goes to differencing drives until the user decides.
+
+::
+
+             start                        commit ─► merged into the image, session removed
+    nothing ──────► ACTIVE ─── end ────── discard ─► session removed, image untouched
+                     │ ▲                  branch ──► saved as a child of the image, session removed
+         crash, kill │ │ resume           keep ───► KEPT: resumed or decided later
+                     ▼ │
+                 INTERRUPTED
+
+The image is opened read-only, under a shared lock, and stays as it is to the byte until a commit. The head,
+the last drive, takes all writes. A checkpoint freezes it and goes on in a new one.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+from types import TracebackType
+from typing import Self
+
+from pcemu.drives.chain import Chain
+from pcemu.drives.changes import Changes, changed_runs, compare, count_sectors
+from pcemu.drives.commit import commit
+from pcemu.drives.create import create_differencing
+from pcemu.drives.freeze import freeze, revert
+from pcemu.drives.hostfile import Host
+from pcemu.drives.intents import MERGE, read_intent
+from pcemu.drives.lineage import Progress, no_progress
+from pcemu.drives.merge import merge
+from pcemu.drives.newfile import exists
+from pcemu.drives.open import open_layer, open_layers
+from pcemu.drives.probe import Format
+from pcemu.drives.raw import FlatDrive
+from pcemu.drives.replace import finish
+from pcemu.drives.sparse import SparseLayer
+from pcemu.errors import UsageError
+from pcemu.session.branch import branch_path, save_branch
+from pcemu.session.files import open_session, refuse_children, remove_if_empty
+from pcemu.session.journal import (
+    ACTIVE,
+    KEPT,
+)
+from pcemu.session.record import BEGINNING, SessionRecord
+
+
+class Session(SessionRecord):
+    """A session and its drives: running, going back, and deciding.
+
+    ``drive`` is there between :meth:`start` and the decision.
+    """
+
+    _drive: Chain | None = None
+
+    # -- looking ------------------------------------------------------------------------------------
+
+    @property
+    def drive(self) -> Chain:
+        """The drive for the guest; the same object for as long as the session runs."""
+        assert self._drive is not None, "the session was not started"
+        return self._drive
+
+    @property
+    def running(self) -> bool:
+        """True between :meth:`start` and the decision."""
+        return self._drive is not None
+
+    @property
+    def base(self) -> SparseLayer | FlatDrive:
+        """The image, open; the drive below the session's first."""
+        base = self.drive.layers[-len(self._journal.drives) - 1]
+        assert isinstance(base, SparseLayer | FlatDrive)
+        return base
+
+    def _own_layers(self) -> list[SparseLayer]:
+        count = len(self._journal.drives)
+        layers = [layer for layer in self.drive.layers[-count:] if isinstance(layer, SparseLayer)]
+        assert len(layers) == count
+        return layers
+
+    @property
+    def changed_sectors(self) -> int:
+        """How many sectors differ from the image, in that they were written."""
+        return count_sectors(changed_runs(self._own_layers()))
+
+    def changes(self, letters: dict[int, str] | None = None) -> Changes:
+        """What the session changed, files too."""
+        return self._compare(0, len(self._journal.drives), letters)
+
+    def changes_of(self, number: int) -> Changes:
+        """What one drive of the session changed."""
+        index = self._journal.index(number)
+        return self._compare(index, index + 1, None)
+
+    def _compare(self, first: int, stop: int, letters: dict[int, str] | None) -> Changes:
+        layers = self.drive.layers
+        base = len(layers) - len(self._journal.drives)
+        before, after = Chain(layers[: base + first]), Chain(layers[: base + stop])
+        return compare(before, after, changed_runs(self._own_layers()[first:stop]), letters)
+
+    # -- running ------------------------------------------------------------------------------------
+
+    def start(self) -> Chain:
+        """Begin, or go on where the session stopped; the drive for the guest."""
+        self.recover()
+        if self._journal.drives:
+            self._journal.state = ACTIVE
+            self._save()
+            self._open()
+        else:
+            self._journal.created = self._clock()
+            self._open_layers(self._make_first_drive())
+        return self.drive
+
+    def _make_first_drive(self) -> list[FlatDrive | SparseLayer]:
+        """The drive with all below it: the image must be one that can be opened by itself."""
+        layers = open_layers(self.image, read_only=True, allow_outside=self._allow_outside, host=self.host)
+        try:
+            path = self.folder.drive(self._journal.next_number)
+            create_differencing(path, layers[-1], host=self.host)
+            self._add_head()
+            self._save()
+            return [*layers, open_layer(path, False, Format.DIFFERENCING, self.host)]
+        except BaseException:
+            for layer in layers:
+                layer.close()
+            raise
+
+    def recover(self) -> None:
+        """Finish what a crash interrupted; does nothing when nothing was."""
+        pending = self._journal.pending
+        half = self._half_commit()
+        if half is not None:
+            commit(half.source, self.image, allow_outside=True, host=self.host)
+            own = {os.path.realpath(self._path(drive)): drive.number for drive in self._journal.drives}
+            self.forget_committed(own[half.source])
+        elif "commit" in pending:
+            self._look_after_commit(pending["commit"])
+        elif "revert" in pending:
+            self._revert_files(pending["revert"])
+        elif "merge" in pending:
+            self._merge_files(pending["merge"], no_progress)
+
+    def _look_after_commit(self, number: int) -> None:
+        """A commit whose note is not there was finished, or did not begin: the drives tell."""
+        below = self._journal.drives[: self._journal.index(number)]
+        if all(exists(self._path(drive), self.host) for drive in below):
+            self._journal.pending = {}
+            self._save()
+        else:
+            self.forget_committed(number)
+
+    def _open(self) -> None:
+        """Open the drives, into the same object as before."""
+        self._open_layers(open_session(self.folder, self.numbers, self._allow_outside, self.host))
+
+    def _open_layers(self, layers: list[FlatDrive | SparseLayer]) -> None:
+        try:
+            if self._drive is None:
+                self._drive = Chain(layers)
+            else:
+                self._drive.replace_layers(layers)
+        except BaseException:
+            for layer in layers:
+                layer.file.close()
+            raise
+        self.warnings += [text for text in self._drive.warnings if text not in self.warnings]
+
+    @property
+    def dirty(self) -> bool:
+        """True when something was written that a power loss would lose."""
+        head = self.drive.head
+        return isinstance(head, SparseLayer) and head.dirty
+
+    # -- checkpoints --------------------------------------------------------------------------------
+
+    def checkpoint(
+        self, name: str = "", note: str = "", *, automatic: bool = False, to_commit: bool = False
+    ) -> int:
+        """Freeze the head and go on in a new drive; the number of the checkpoint.
+
+        The guest must not write meanwhile. With ``to_commit`` the journal says at once that the checkpoint
+        and what is below it is about to be committed.
+        """
+        self._check_words(name, note)
+        head = self._journal.drives[-1]
+        before = (head.frozen, head.automatic, head.name, head.note)
+        path = self.folder.drive(self._journal.next_number)
+
+        def record() -> None:
+            head.frozen, head.automatic, head.name, head.note = self._clock(), automatic, name, note
+            self._add_head()
+            if to_commit:
+                self._journal.pending = {"commit": head.number}
+            self._save()
+
+        remove_if_empty(path, self.host)  # from a crash before the journal knew of it
+        count = len(self._journal.drives)
+        try:
+            freeze(self.drive, path, record=record, host=self.host)
+        except BaseException:
+            if len(self._journal.drives) > count:
+                self._journal.drives.pop()
+                self._journal.next_number -= 1
+                head.frozen, head.automatic, head.name, head.note = before
+                self._journal.pending = {}
+                self._save()
+            raise
+        return head.number
+
+    def revert(self, to: int = BEGINNING) -> None:
+        """Throw away all that was written after a checkpoint; the guest must start afresh from the drive."""
+        if to != BEGINNING and self._note(to).frozen is None:
+            raise UsageError(f"{self.image}: drive {to} is no checkpoint, expected one of the frozen ones")
+        running = self.running
+        self._close_drive()
+        try:
+            self._revert_files(to)
+        finally:
+            if running:
+                self._open()
+
+    def _revert_files(self, to: int) -> None:
+        journal = self._journal
+        self._refuse_half()
+        journal.pending = {"revert": to}
+        self._save()
+        emptied = [drive for drive in journal.drives[:1] if drive.emptied]
+        kept = journal.drives[: journal.index(to) + 1] if to else emptied
+        head = journal.drives[-1]
+        target = self._path(kept[-1]) if kept else self.image
+        revert(self._path(head), target, allow_outside=True, host=self.host)
+        head.began = self._clock()
+        head.note = ""
+        journal.drives = [*kept, head]
+        journal.pending = {}
+        self._save()
+
+    def merge(self, number: int, progress: Progress = no_progress) -> None:
+        """Make a checkpoint part of the next drive; there is no going back to it then."""
+        running = self.running
+        self._close_drive()
+        try:
+            self._merge_files(number, progress)
+        finally:
+            if running:
+                self._open()
+
+    def _merge_files(self, number: int, progress: Progress) -> None:
+        self.expect_merge(number)
+        self.merge_now(number, progress, self.host)
+        self.forget_merged(number)
+
+    def merge_now(self, number: int, progress: Progress, host: Host) -> None:
+        """The part of a merge that takes time."""
+        path, above = self.path(number), self._path(self._above(number))
+        if exists(path, self.host):
+            merge(above, path, allow_outside=True, progress=progress, host=host)
+        else:  # only the last part of an earlier call is missing
+            index = self.numbers.index(number)
+            below = os.path.realpath(self.path(self.numbers[index - 1])) if index else self.folder.image
+            intent = read_intent(below, host)
+            if intent is not None and intent.operation == MERGE:
+                finish(below, intent, host)
+
+    # -- the end ------------------------------------------------------------------------------------
+
+    def keep(self) -> None:
+        """Leave the session as it is, to be decided later."""
+        self._close_drive()
+        if self._journal.drives:
+            self._journal.state = KEPT
+            self._save()
+
+    def commit(self, progress: Progress = no_progress, *, preserve_siblings: bool = False) -> int:
+        """Write everything into the image; how many sectors. Afterwards there is no session.
+
+        When it fails, or is killed, nothing is lost: the same call goes on with it. Other sessions of the
+        image are named and it is refused, unless ``preserve_siblings`` first gives them the sectors that
+        they would lose.
+        """
+        self._close_drive()
+        self.recover()
+        if not self._journal.drives:
+            self._remove_all(self._journal)
+            return 0
+        if not preserve_siblings:
+            self.refuse_siblings()
+        refuse_children(self.folder, self.host)
+        self._journal.pending = {"commit": self._journal.drives[-1].number}
+        self._save()
+        written = commit(
+            self._path(self._journal.drives[-1]),
+            self.image,
+            preserve_siblings=preserve_siblings,
+            allow_outside=True,
+            progress=progress,
+            host=self.host,
+        )
+        self._remove_all(self._journal)
+        return written
+
+    def discard(self) -> None:
+        """Throw away all that was written; the image is as if nothing had been."""
+        self._close_drive()
+        self._refuse_half()
+        refuse_children(self.folder, self.host)
+        self._remove_all(self._journal)
+
+    def branch(self, name: str, progress: Progress = no_progress) -> str:
+        """Save all that was written as a child of the image; its path. The image stays as it was.
+
+        ``name`` may be a path; a bare name is taken to be in the image's folder, with ``.vhd``.
+        """
+        path = branch_path(self.image, name, self.host)
+        self._close_drive()
+        self.recover()
+        self._open()
+        save_branch(path, self.base, self._own_layers(), progress, self.host)
+        self.discard()
+        return path
+
+    def _close_drive(self) -> None:
+        if self._drive is not None:
+            self._drive.close()
+
+    def close(self) -> None:
+        """Let go of everything, as it is: what was not decided is found interrupted the next time."""
+        try:
+            self._close_drive()
+        finally:
+            self._drive = None
+            if not self._journal.drives:
+                self._remove_traces()
+            self.folder.release()
+
+    def _remove_traces(self) -> None:
+        """A session that never began leaves nothing behind."""
+        with contextlib.suppress(OSError):
+            if not self.folder.exists():
+                self.folder.remove()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
