@@ -73,8 +73,7 @@ def test_every_error_that_leaves_its_module_is_of_the_tree() -> None:
         "TripleFault",  # pcemu/cpu/faults.py: cpu.py makes a GuestError of it
         "Fault",  # pcemu/cpu/faults.py: delivered to the guest
         "NotFat",  # pcemu/drives/fat.py: said in words where changes are described
-        "NotFat",  # pcemu/drives/fat.py: changes.py then speaks of sectors instead of files
-        "SessionEnded",  # pcemu/frontends/terminal.py: the user wants to go; the command ends in good order
+        "SessionEnded",  # pcemu/frontends/prompt.py: the user wants to go; the command ends in good order
         "Interrupted",  # pcemu/cli/signals.py: so does who sent a signal
     }
     foreign = set()
