@@ -75,7 +75,6 @@ ONLY: dict[str, str] = {
     "pygame": "pcemu.frontends.window",
     "rich": "pcemu.cli",
     "click": "pcemu.cli",
-    "PIL": "pcemu.frontends.picture",
 }
 
 # What must not look at the host's clock: its time is virtual.
