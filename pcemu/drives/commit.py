@@ -20,12 +20,14 @@ changes), the source reads as ever, and cannot be discarded.
 from __future__ import annotations
 
 import contextlib
+from types import TracebackType
+from typing import Self
 
 from pcemu.drives.chain import Chain
 from pcemu.drives.drive import SECTOR_SIZE
 from pcemu.drives.fingerprint import Fingerprint
 from pcemu.drives.freeze import parent_path
-from pcemu.drives.hostfile import HOST, Host, HostFile
+from pcemu.drives.hostfile import HOST, Host
 from pcemu.drives.intents import COMMIT, Intent, write_intent
 from pcemu.drives.lineage import Lineage, Progress, StrPath, no_progress, refuse_commit, told
 from pcemu.drives.open import open_layer
@@ -65,13 +67,12 @@ def commit(
     with told(path, "the commit", RESTART):
         _mend_after_crash(path, allow_outside, host)
         operation = _Commit(path, into, allow_outside, host)
-        try:
-            total = operation.prepare(preserve_siblings, progress)
-            operation.copy(total, progress)
-            operation.switch()
-        finally:
-            operation.close()
-        operation.clean_up()
+        with contextlib.ExitStack() as emptied:
+            with operation:
+                total = operation.prepare(preserve_siblings, progress)
+                operation.copy(total, progress)
+                operation.switch(emptied)
+            operation.clean_up()
         return total
 
 
@@ -113,7 +114,6 @@ class _Commit:
             path, writable_above=into, inclusive=True, allow_outside=allow_outside, host=host
         )
         self.siblings: list[SparseLayer] = []
-        self.emptied: HostFile | None = None
         try:
             self.head = self.lineage.head
             self.number = self.lineage.border
@@ -254,23 +254,25 @@ class _Commit:
         self.target.flush()
         self.target.file.sync()
 
-    def switch(self) -> None:
-        """Let go of what is in the source, now that the target has it."""
+    def switch(self, emptied: contextlib.ExitStack) -> None:
+        """Empty the source, now that the target has all of it; it is locked as long as ``emptied``."""
         for sibling in self.siblings:
             remember_parent(sibling, self.target)
-        self.emptied = make_empty(self.head, self.target, self.host, same_content=True)
+        made = make_empty(self.head, self.target, self.host, same_content=True)
+        emptied.callback(made.close)
 
-    def close(self) -> None:
-        """Let go of the images; the emptied one is kept locked until :meth:`clean_up`."""
+    def clean_up(self) -> None:
+        """Remove what nobody needs any more, and the note."""
+        assert self.intent is not None
+        finish(self.target_path, self.intent, self.host)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
         with contextlib.ExitStack() as stack:
             stack.callback(self.lineage.close)
             for sibling in self.siblings:
                 stack.callback(sibling.close)
-
-    def clean_up(self) -> None:
-        """Remove what nobody needs any more, and the note."""
-        assert self.intent is not None and self.emptied is not None
-        try:
-            finish(self.target_path, self.intent, self.host)
-        finally:
-            self.emptied.close()

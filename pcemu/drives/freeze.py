@@ -9,13 +9,14 @@ A crash before the note leaves an empty child that `pcemu disk orphans` finds; t
 
 from __future__ import annotations
 
+import contextlib
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 
 from pcemu.drives.chain import Chain
 from pcemu.drives.create import create_differencing
 from pcemu.drives.hostfile import HOST, Host
-from pcemu.drives.intents import REVERT, Intent, write_intent
+from pcemu.drives.intents import REVERT, Intent, write_removal
 from pcemu.drives.lineage import Lineage, StrPath, told
 from pcemu.drives.locks import lock_file
 from pcemu.drives.open import open_layer
@@ -89,7 +90,10 @@ def revert(
 
 def _revert(path: StrPath, to: StrPath | None, allow_outside: bool, host: Host) -> list[str]:
     border = parent_path(path, allow_outside, host) if to is None else to
-    with Lineage(path, writable_above=border, allow_outside=allow_outside, host=host) as lineage:
+    with contextlib.ExitStack() as locked:
+        lineage = locked.enter_context(
+            Lineage(path, writable_above=border, allow_outside=allow_outside, host=host)
+        )
         head = lineage.head
         refuse_if_parent(head, Family(host), "reverting")
         lineage.finish_pending("reverting")
@@ -98,12 +102,11 @@ def _revert(path: StrPath, to: StrPath | None, allow_outside: bool, host: Host) 
         target = lineage.reals[number]
         intent = Intent(REVERT, lineage.path, head.unique_id, retired_of(between))
         if between:
-            write_intent(target, intent, host)
+            write_removal(target, intent, host)
         made = make_empty(head, lineage.layers[number], host, same_content=False)
-    try:
+        locked.callback(made.close)
+        lineage.close()
         return finish(target, intent, host) if between else []
-    finally:
-        made.close()
 
 
 def parent_path(path: StrPath, allow_outside: bool, host: Host) -> str:
@@ -115,9 +118,11 @@ def parent_path(path: StrPath, allow_outside: bool, host: Host) -> str:
         return lineage.reals[-2]
 
 
-def refuse_if_parent(image: SparseLayer, family: Family, operation: str) -> None:
-    """Refuse an operation on an image that others are built on."""
-    children = family.children_of(image)
+def refuse_if_parent(
+    image: SparseLayer, family: Family, operation: str, but: Collection[str] = ()
+) -> None:
+    """Refuse an operation on an image that others ``but`` some are built on."""
+    children = [child for child in family.children_of(image) if child.path not in but]
     if children:
         names = ", ".join(child.path for child in children)
         raise UsageError(

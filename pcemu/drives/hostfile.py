@@ -296,6 +296,8 @@ class HostFile:
             except OSError as error:
                 if error.errno == errno.ENXIO:  # nothing but a hole from here on
                     return
+                if error.errno not in NOT_OFFERED:
+                    raise
                 hole = stop
             except AttributeError:  # no SEEK_DATA on this host
                 hole = stop

@@ -7,12 +7,13 @@ operation is about, its *target*, under that image's name with ``.pcemu-pending`
                 - the target by itself, and other images on it, are refused: they hold half of the changes;
                 - the source with all below it reads right, as all that changes is in the source too;
                 - the source cannot be discarded.
-    merge, revert   target: the image below the layers that go away. All images read right all the time;
-                    the layers that nobody needs any more may still be there.
+    merge, revert, discard   target: the image below the layers that go away. All images read right all the
+                time; the layers that nobody needs any more may still be there.
 """
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 from collections.abc import Sequence
@@ -25,7 +26,8 @@ from pcemu.drives.sidecar import PENDING, is_pending, read_sidecar, remove_sidec
 from pcemu.errors import ImageAccessError, ImageFormatError
 
 VERSION = 1
-COMMIT, MERGE, REVERT = "commit", "merge", "revert"
+COMMIT, MERGE, REVERT, DISCARD = "commit", "merge", "revert", "discard"
+FORBIDDEN = (errno.EACCES, errno.EPERM, errno.EROFS)
 
 
 class Retired(NamedTuple):
@@ -84,6 +86,18 @@ def write_intent(target: str, intent: Intent, host: Host = HOST) -> None:
     write_new(target + PENDING, [(0, content.encode())], host)
 
 
+def write_removal(target: str, intent: Intent, host: Host = HOST) -> None:
+    """As :func:`write_intent`, of layers that go away; without a note where none can be written.
+
+    A kill then may leave layers that nobody needs.
+    """
+    try:
+        write_intent(target, intent, host)
+    except ImageAccessError as error:
+        if not isinstance(error.__cause__, OSError) or error.__cause__.errno not in FORBIDDEN:
+            raise
+
+
 def clear_intent(target: str, host: Host = HOST) -> None:
     """The operation is done."""
     remove_sidecar(target + PENDING, host)
@@ -119,7 +133,7 @@ def _encode(intent: Intent, folder: str) -> dict[str, object]:
 
 
 def _decode(fields: dict[str, Any], folder: str) -> Intent:
-    if fields["version"] != VERSION or fields["operation"] not in (COMMIT, MERGE, REVERT):
+    if fields["version"] != VERSION or fields["operation"] not in (COMMIT, MERGE, REVERT, DISCARD):
         raise ValueError("not of this version")
 
     def whole(path: str) -> str:

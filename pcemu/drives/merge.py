@@ -9,10 +9,11 @@ parent of ``bottom``: what is built on ``top`` reads the same and notices nothin
 
 from __future__ import annotations
 
+import contextlib
 import os
 
 from pcemu.drives.hostfile import HOST, Host
-from pcemu.drives.intents import MERGE, Intent, write_intent
+from pcemu.drives.intents import MERGE, Intent, write_removal
 from pcemu.drives.lineage import Lineage, Progress, StrPath, no_progress, told
 from pcemu.drives.registry import register
 from pcemu.drives.replace import finish, parts_as, replace_image, retired_of
@@ -42,9 +43,10 @@ def _merge(top: StrPath, bottom: StrPath, allow_outside: bool, progress: Progres
     done = _finish_earlier(top, os.path.realpath(bottom), allow_outside, host)
     if done is not None:
         return done
-    with Lineage(
-        top, writable_above=bottom, inclusive=True, allow_outside=allow_outside, host=host
-    ) as lineage:
+    with contextlib.ExitStack() as locked:
+        lineage = locked.enter_context(
+            Lineage(top, writable_above=bottom, inclusive=True, allow_outside=allow_outside, host=host)
+        )
         head = lineage.head
         number = lineage.border
         if number == 0 or number == len(lineage.layers) - 1:
@@ -67,16 +69,14 @@ def _merge(top: StrPath, bottom: StrPath, allow_outside: bool, progress: Progres
             copier = Copier(merged, total, progress)
             for piece in pieces_of(layers):
                 copier.copy(piece)
-            write_intent(target, intent, host)
+            write_removal(target, intent, host)
 
         intent = Intent(MERGE, lineage.path, head.unique_id, retired_of(layers[:-1]))
         register(lineage.path, target, host)
         parts = parts_as(head, target, layers[0])
-        made = replace_image(head, parts, host, fill=fill)
-    try:
+        locked.callback(replace_image(head, parts, host, fill=fill).close)
+        lineage.close()
         return finish(target, intent, host)
-    finally:
-        made.close()
 
 
 def _finish_earlier(top: StrPath, bottom: str, allow_outside: bool, host: Host) -> list[str] | None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 from collections.abc import Callable
 from typing import TYPE_CHECKING
@@ -145,5 +146,6 @@ def _with_parents(
 
 
 def _close_all(layers: list[FlatDrive | SparseLayer]) -> None:
-    for layer in layers:
-        layer.file.close()
+    with contextlib.ExitStack() as stack:  # all, whatever fails on the way
+        for layer in layers:
+            stack.callback(layer.file.close)

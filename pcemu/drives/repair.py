@@ -37,8 +37,8 @@ def _repair(file: HostFile) -> list[str]:
         done.append(f"{file.path}: the footer at the end was lost; restored from its copy at the start")
     if ends.read(0, FOOTER_SIZE) != footer:
         file.write(footer, 0)
-        file.sync()
         done.append(f"{file.path}: the footer's copy at the start was lost; restored from the one at the end")
+    file.sync()  # also when there was nothing to do: it may be what failed in an earlier try
     return done
 
 

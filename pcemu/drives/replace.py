@@ -125,8 +125,10 @@ def finish(target: str, intent: Intent, host: Host, in_use: Collection[str] = ()
         if path in in_use or found is None or found.unique_id != unique_id:
             continue
         layer = open_layer(path, False, Format.DIFFERENCING, host)  # refused while somebody reads it
-        needed = family.children_of(layer)
-        layer.close()
+        try:
+            needed = family.children_of(layer)
+        finally:
+            layer.close()
         if not needed:
             remove_image(path, host)
             family.forget(path)

@@ -58,6 +58,9 @@ def grow(
             _refuse_parent(layer, host)
             if size > found:
                 layer = grow_layer(layer, size, host, progress)
+            else:
+                layer.file.sync()  # which may be what failed in an earlier try
+                host.sync_dir_of(path)
         finally:
             layer.close()
 
