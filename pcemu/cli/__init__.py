@@ -1,13 +1,13 @@
-"""The command line. Commands are imported when they are called: `pcemu run` shall not wait for the others."""
+"""The command line."""
 
 from __future__ import annotations
 
-import importlib
 import sys
 
 import click
 
 from pcemu import __version__
+from pcemu.cli.lazy import LazyGroup
 from pcemu.cli.output import complain
 from pcemu.errors import PcemuError
 
@@ -15,30 +15,14 @@ INTERRUPTED = 130  # what shells make of SIGINT
 
 # command: (module, one line for the overview)
 COMMANDS = {
+    "disk": ("pcemu.cli.disk", "Make, look at, commit, merge, convert and repair disk images."),
     "run": ("pcemu.cli.run", "Run a PC with the given hard disks, or with the demo disk."),
 }
 
 
-class LazyGroup(click.Group):
-    """A group that imports a command's module when the command is wanted."""
-
-    def list_commands(self, ctx: click.Context) -> list[str]:
-        return sorted(COMMANDS)
-
-    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
-        if cmd_name not in COMMANDS:
-            return None
-        command = getattr(importlib.import_module(COMMANDS[cmd_name][0]), cmd_name)
-        assert isinstance(command, click.Command)
-        return command
-
-    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
-        with formatter.section("Commands"):
-            formatter.write_dl([(name, COMMANDS[name][1]) for name in self.list_commands(ctx)])
-
-
 @click.command(
     cls=LazyGroup,
+    lazy=COMMANDS,
     context_settings={"help_option_names": ["-h", "--help"]},
     epilog="Exit codes: 0 done, 2 wrong usage, 3 no such image, 4 not a usable image, 5 image busy or not "
     "accessible, 6 the guest cannot go on, 7 the timeout was reached, 130 interrupted.",

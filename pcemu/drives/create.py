@@ -51,6 +51,12 @@ class Parent(NamedTuple):
     fingerprint: Fingerprint | None
 
 
+def create_raw(path: str | os.PathLike[str], size: int, *, host: Host = HOST) -> None:
+    """A raw image of ``size`` bytes, all zeros: a hole, where the file system has holes."""
+    check_size(size)
+    write_new(os.fspath(path), [], host, lambda file: file.truncate(size))
+
+
 def create_fixed(path: str | os.PathLike[str], size: int, *, host: Host = HOST) -> None:
     """A fixed VHD of ``size`` bytes, all zeros: a hole in the file, where the file system has holes."""
     check_size(size)

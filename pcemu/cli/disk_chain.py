@@ -1,0 +1,143 @@
+"""`pcemu disk chain` and `orphans`: who is built on whom, and who has lost whom."""
+
+from __future__ import annotations
+
+from collections import Counter
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from pcemu.cli.disk_common import PATH, common, epilog, human, image_argument, say
+
+if TYPE_CHECKING:
+    from rich.text import Text
+    from rich.tree import Tree
+
+    from pcemu.drives.tree import Node
+
+FOUND = 1  # exit code
+
+CHAIN_EPILOG = epilog("""
+Examples:
+  pcemu disk chain child.vhd
+  pcemu disk chain --json base.img
+
+Keys of --json: image (the path as given), base (the path of the ultimate parent), and tree, of which each
+node has path, format, size, file_size, allocated, in_use_by (all but path null when it cannot be read),
+empty (true for a child to which nothing was written), trouble ("" when it can be used), and children.
+""")
+
+ORPHANS_EPILOG = epilog("""
+Examples:
+  pcemu disk orphans                          in this folder
+  pcemu disk orphans images backups
+
+What is listed, in the table and as kind in --json:
+  parent missing   a child whose parent is not where it says: move it there, or `pcemu disk relink`
+  parent changed   a child whose parent is not as it was: restore that, or relink
+  empty            a child that nothing was written to and nothing is built on: may be discarded
+  interrupted      a note of an operation that was killed: run it again
+  leftover         a temporary file of an operation that was killed: may be removed
+
+Keys of --json: folders, and orphans, a list of path, kind, text, size.
+
+Exit codes: 0 when there is nothing of the kind, 1 when there is.
+""")
+
+
+@click.command(epilog=CHAIN_EPILOG)
+@image_argument
+@common
+def chain(image: Path, as_json: bool, quiet: bool) -> None:
+    """Draw the tree that IMAGE is in: its ultimate parent, and all children of that.
+
+    Children are looked for in the folders of their parents, and where parents have notes of them. Nothing is
+    locked: images may be in use.
+    """
+    from pcemu.cli.tables import drawn
+    from pcemu.drives.tree import tree_of
+
+    top = tree_of(image)
+    own = str(image.resolve())
+    document = {"image": str(image), "base": top.path, "tree": _document(top)}
+    say(drawn(_tree(top, own)), document, as_json=as_json, quiet=quiet)
+
+
+def _tree(node: Node, own: str, tree: Tree | None = None, folder: Path | None = None) -> Tree:
+    from rich.tree import Tree
+
+    label = _label(node, own, folder)
+    branch = Tree(label) if tree is None else tree.add(label)
+    for child in node.children:
+        _tree(child, own, branch, Path(node.path).parent)
+    return branch
+
+
+def _label(node: Node, own: str, folder: Path | None) -> Text:
+    from rich.text import Text
+
+    path = Path(node.path)
+    text = Text(path.name if path.parent == folder else node.path, "bold")
+    facts = node.facts
+    if facts is not None:
+        empty = facts.child is not None and facts.child.empty
+        takes = "empty" if empty else f"takes {human(facts.allocated)}"
+        text.append(f"  {facts.format}, {human(facts.size)}, {takes}", "not bold")
+        if facts.in_use_by:
+            numbers = ", ".join(map(str, facts.in_use_by))
+            text.append(f", in use by process {numbers}", "not bold yellow")
+        if facts.pending is not None:
+            text.append(f", a {facts.pending.operation} was interrupted", "not bold red")
+    if node.trouble:
+        text.append(f"  {node.trouble}", "not bold red")
+    if node.path == own:
+        text.append("  ◄", "bold green")
+    return text
+
+
+def _document(node: Node) -> dict[str, Any]:
+    facts = node.facts
+    return {
+        "path": node.path,
+        "format": None if facts is None else facts.format.value,
+        "size": None if facts is None else facts.size,
+        "file_size": None if facts is None else facts.file_size,
+        "allocated": None if facts is None else facts.allocated,
+        "in_use_by": None if facts is None else list(facts.in_use_by),
+        "empty": None if facts is None else facts.child is not None and facts.child.empty,
+        "trouble": node.trouble,
+        "children": [_document(child) for child in node.children],
+    }
+
+
+@click.command(epilog=ORPHANS_EPILOG)
+@click.argument("folders", nargs=-1, type=PATH, metavar="[FOLDER]...")
+@common
+@click.pass_context
+def orphans(ctx: click.Context, /, folders: tuple[Path, ...], as_json: bool, quiet: bool) -> None:
+    """List what is amiss in FOLDERs (this one), not below them: children without parent, leftovers.
+
+    Nothing is changed.
+    """
+    from pcemu.cli.tables import drawn, table
+    from pcemu.drives.orphans import orphans_in
+
+    folders = folders or (Path(),)
+    found = [orphan for folder in folders for orphan in orphans_in(folder)]
+    if found:
+        rows = [(each.path, each.kind.value, human(each.size), each.text) for each in found]
+        kinds = Counter(each.kind.value for each in found)
+        summary = ", ".join(f"{number} {kind}" for kind, number in kinds.items())
+        text = drawn(table(("file", "what", "size", "why"), rows, right=[2]), summary)
+    else:
+        text = "nothing found"
+    document = {
+        "folders": [str(folder) for folder in folders],
+        "orphans": [
+            {"path": each.path, "kind": each.kind.value, "text": each.text, "size": each.size}
+            for each in found
+        ],
+    }
+    say(text, document, as_json=as_json, quiet=quiet)
+    ctx.exit(FOUND if found else 0)

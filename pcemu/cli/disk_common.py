@@ -1,0 +1,139 @@
+"""What the commands of `pcemu disk` share: options, sizes, and how they run, report and are interrupted."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, TypeVar
+
+import click
+
+from pcemu.cli.output import complain, result
+from pcemu.cli.progress import ProgressBar
+from pcemu.cli.signals import Interrupted, Interrupts
+from pcemu.errors import UsageError
+
+Command = TypeVar("Command", bound=Callable[..., Any])
+Progress = Callable[[int, int], None]
+
+UNITS = {"": 0, "K": 10, "M": 20, "G": 30, "T": 40}
+SIZE = re.compile(r"(\d+(?:\.\d*)?)\s*([KMGT]?)(?:I?B)?", re.IGNORECASE)
+FORMATS = ("raw", "fixed", "dynamic", "differencing")
+NEW_FORMATS = FORMATS[:3]
+FORMAT_OF_SUFFIX = {".vhd": "dynamic", ".img": "raw", ".raw": "raw", ".dd": "raw", ".bin": "raw"}
+
+
+class Size(click.ParamType[int]):
+    """A number of bytes, such as 500M or 2G."""
+
+    name = "size"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> int:
+        """Text to bytes."""
+        if isinstance(value, int):
+            return value
+        match = SIZE.fullmatch(value.strip())
+        if match is None:
+            self.fail(f"{value!r}: expected bytes, or a number with K, M, G or T, such as 500M", param, ctx)
+        return int(float(match[1]) * (1 << UNITS[match[2].upper()])) if match[2] else int(float(match[1]))
+
+
+class SizeOrMore(click.ParamType[tuple[bool, int]]):
+    """A size, or with a plus sign how much more: (is it that, bytes)."""
+
+    name = "size"
+
+    def convert(
+        self, value: Any, param: click.Parameter | None, ctx: click.Context | None
+    ) -> tuple[bool, int]:
+        """Text to bytes."""
+        if isinstance(value, tuple):
+            return value
+        more = value.startswith("+")
+        return more, Size().convert(value.removeprefix("+"), param, ctx)
+
+
+PATH = click.Path(path_type=Path)
+image_argument = click.argument("image", type=PATH)
+json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON; see the keys below.")
+quiet_option = click.option("-q", "--quiet", is_flag=True, help="Print errors only.")
+outside_option = click.option(
+    "--allow-outside", is_flag=True, help="Let a child's parent lie outside the child's folder."
+)
+
+
+def common(command: Command) -> Command:
+    """Add the options that all commands have."""
+    return quiet_option(json_option(command))
+
+
+def common_with_parents(command: Command) -> Command:
+    """As :func:`common`, for commands that open parents."""
+    return common(outside_option(command))
+
+
+def epilog(text: str) -> str:
+    """Examples and keys as they are: click does not wrap paragraphs that begin with a line of \\b."""
+    return "\n\n".join("\b\n" + part for part in text.strip("\n").split("\n\n"))
+
+
+def say(text: str, facts: object, *, as_json: bool, quiet: bool) -> None:
+    """Print what was done or found, for people or for programs."""
+    if as_json:
+        result(json.dumps(facts, indent=2, ensure_ascii=False))
+    elif not quiet and text:
+        result(text)
+
+
+@contextmanager
+def work(doing: str, how_to_go_on: str, *, quiet: bool) -> Iterator[Progress]:
+    """Around an operation: gives what shows its progress, and what ends it when a signal came.
+
+    Signals act nowhere else, so that an operation ends where it can be left. Then ``how_to_go_on`` is said.
+    """
+    with Interrupts() as interrupts:
+        try:
+            with ProgressBar(doing, quiet=quiet) as bar:
+
+                def progress(done: int, total: int) -> None:
+                    interrupts.check()
+                    bar(done, total)
+
+                yield progress
+        except Interrupted as signal:
+            complain(f"{signal}: {how_to_go_on}")
+            raise click.exceptions.Exit(signal.exit_code) from None
+        if interrupts.number is not None:
+            late = Interrupted(interrupts.number)
+            complain(f"{late}, but by then it was done")
+            raise click.exceptions.Exit(late.exit_code)
+
+
+def human(size: int) -> str:
+    """Bytes in words: ``1.5 GiB``."""
+    value, unit = float(size), "B"
+    for unit in ("B", "KiB", "MiB", "GiB", "TiB"):
+        if value < 1024 or unit == "TiB":
+            break
+        value /= 1024
+    return f"{value:.0f} {unit}" if unit == "B" or value == int(value) else f"{value:.1f} {unit}"
+
+
+def format_for(path: Path, asked: str | None) -> str:
+    """The format of a new image: as asked for, else as its name says."""
+    found = asked or FORMAT_OF_SUFFIX.get(path.suffix.lower())
+    if found is None:
+        raise UsageError(
+            f"{path}: its name does not tell its format, expected .vhd or .img; name the format (see --help)"
+        )
+    return found
+
+
+def allocated(path: Path) -> int:
+    """Bytes that a file takes on its disk; its length where that is not known."""
+    status = path.stat()
+    blocks: int | None = getattr(status, "st_blocks", None)
+    return status.st_size if blocks is None else blocks * 512

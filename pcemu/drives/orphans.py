@@ -1,0 +1,105 @@
+"""What operations, crashes and tidy people leave behind in folders: named here, and not touched."""
+
+from __future__ import annotations
+
+import os
+from enum import StrEnum
+from typing import NamedTuple
+
+from pcemu.drives.facts import facts_about
+from pcemu.drives.hostfile import HOST, Host
+from pcemu.drives.intents import read_intent
+from pcemu.drives.lineage import StrPath, told
+from pcemu.drives.locks import lock_file
+from pcemu.drives.newfile import is_temporary
+from pcemu.drives.probe import Format
+from pcemu.drives.registry import Child, Family
+from pcemu.drives.sidecar import PENDING
+from pcemu.drives.tree import fits, look_at
+from pcemu.errors import ImageError, UsageError
+
+
+class Kind(StrEnum):
+    """Why a file is listed."""
+
+    MISSING = "parent missing"
+    CHANGED = "parent changed"
+    EMPTY = "empty"
+    INTERRUPTED = "interrupted"
+    LEFTOVER = "leftover"
+
+
+class Orphan(NamedTuple):
+    """A file, why it is listed, and in ``text`` what was found and how to go on; ``size`` is in bytes."""
+
+    path: str
+    kind: Kind
+    text: str
+    size: int
+
+
+def orphans_in(folder: StrPath, *, host: Host = HOST) -> list[Orphan]:
+    """Look at all files in a folder, not below it; by path. UsageError when it is no folder."""
+    folder = os.fspath(folder)
+    family = Family(host)
+    with told(folder, "looking for orphans", "check its disk"):
+        try:
+            names = sorted(host.names_in(folder))
+        except (FileNotFoundError, NotADirectoryError):
+            raise UsageError(f"{folder}: is no folder, expected one; name a folder of images") from None
+        found = [_look(os.path.join(folder, name), host) for name in names]  # noqa: PTH118
+        found += [_look_at_child(child, family, host) for child in family.look_in(os.path.realpath(folder))]
+    return sorted(orphan for orphan in found if orphan is not None)
+
+
+def _look(path: str, host: Host) -> Orphan | None:
+    """A note or a temporary file."""
+    if path.endswith(PENDING):
+        target = os.path.realpath(path.removesuffix(PENDING))
+        try:
+            intent = read_intent(target, host)
+        except ImageError as error:
+            return _orphan(path, Kind.INTERRUPTED, str(error), host)
+        if intent is not None:
+            text = f"a {intent.operation} of {intent.source} onto {target} was interrupted; run it again"
+            return _orphan(path, Kind.INTERRUPTED, text, host)
+    elif is_temporary(os.path.basename(path)) and _unused(path, host):  # noqa: PTH119
+        text = "an operation was killed before this file had its name; it can be removed"
+        return _orphan(path, Kind.LEFTOVER, text, host)
+    return None
+
+
+def _unused(path: str, host: Host) -> bool:
+    """Who is still writing a file holds its lock."""
+    try:
+        file = host.open_image(path, read_only=True, lock=False)
+    except ImageError:
+        return False
+    try:
+        lock_file(file.fd, path, shared=False)
+    except ImageError:
+        return False
+    finally:
+        file.close()
+    return True
+
+
+def _look_at_child(child: Child, family: Family, host: Host) -> Orphan | None:
+    if child.parent is None:
+        return _orphan(child.path, Kind.MISSING, child.missing, host)
+    try:
+        raw = Format.RAW if child.kept is not None else None
+        parent = facts_about(child.parent.path, raw, host=host)
+        if not fits(child, parent, look_at(parent.path, host) if raw else None):
+            text = f"{parent.path} was changed, or is not the parent it was made for; restore it, or relink"
+            return _orphan(child.path, Kind.CHANGED, text, host)
+    except ImageError as error:
+        return _orphan(child.path, Kind.CHANGED, str(error), host)
+    if child.empty and not family.built_on(child.path):
+        text = f"nothing was written to it since it was made on {child.parent.path}; it can be discarded"
+        return _orphan(child.path, Kind.EMPTY, text, host)
+    return None
+
+
+def _orphan(path: str, kind: Kind, text: str, host: Host) -> Orphan:
+    return Orphan(path, kind, text, host.stat(path).st_size)
