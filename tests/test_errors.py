@@ -73,7 +73,8 @@ def test_every_error_that_leaves_its_module_is_of_the_tree() -> None:
         "TripleFault",  # pcemu/cpu/faults.py: cpu.py makes a GuestError of it
         "Fault",  # pcemu/cpu/faults.py: delivered to the guest
         "NotFat",  # pcemu/drives/fat.py: said in words where changes are described
-        "SessionEnded",  # pcemu/frontends/prompt.py: the user wants to go; the command ends in good order
+        "SessionEnded",  # pcemu/frontends/view.py: the user wants to go; the command ends in good order
+        "NoDisplay",  # pcemu/frontends/window/display.py: the command says so, or takes the terminal
         "Interrupted",  # pcemu/cli/signals.py: so does who sent a signal
     }
     foreign = set()

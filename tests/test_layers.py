@@ -72,7 +72,7 @@ ALLOWED: dict[str, tuple[str, ...]] = {
 # Modules outside pcemu that only one place may import.
 ONLY: dict[str, str] = {
     "unicorn": "pcemu.cpu",
-    "pygame": "pcemu.frontends.window",
+    "pygame": "pcemu.frontends.window.display",
     "rich": "pcemu.cli",
     "click": "pcemu.cli",
 }

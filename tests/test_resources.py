@@ -11,8 +11,9 @@ from pcemu.errors import ImageNotFoundError
 from pcemu.resources import resource
 
 
-def test_the_source_tree_has_both_files() -> None:
+def test_the_source_tree_has_all_files() -> None:
     assert resource("pcemu-bios.rom").stat().st_size == 0x10000
+    assert resource("font8x16.bin").stat().st_size == 256 * 16
     assert resource("demo.img").stat().st_size % 512 == 0
 
 

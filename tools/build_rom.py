@@ -4,6 +4,8 @@
     tools/build_rom.py             build and replace bios/pcemu-bios.rom
     tools/build_rom.py --check     build, compare with bios/pcemu-bios.rom, exit 1 when they differ
 
+bios/font8x16.bin goes with it: the font of the ROM that pcemu draws its own texts in.
+
 Needs nasm. The same sources give the same bytes everywhere: nothing of the host gets into the ROM.
 """
 
@@ -20,6 +22,7 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parent.parent
 BIOS = ROOT / "bios"
 ROM = BIOS / "pcemu-bios.rom"
+FONT = BIOS / "font8x16.bin"
 ROM_SIZE = 0x10000
 CHECKSUM = ROM_SIZE - 1
 ERASED = b"\xff"
@@ -58,13 +61,18 @@ def build() -> bytes:
     return bytes(rom)
 
 
+def build_font() -> bytes:
+    """The font of pcemu's own texts. Raises FontError."""
+    return build_fonts.parse_font(build_fonts.FONTS / "8x16.txt")
+
+
 def free_space(rom: bytes) -> int:
     """The longest run of erased bytes: what is left for code."""
     return max(len(run) for run in re.findall(ERASED + b"*", rom))
 
 
 def difference(built: bytes, kept: bytes) -> str | None:
-    """Where two ROMs differ first, in words; None when they are equal."""
+    """Where two files differ first, in words; None when they are equal."""
     if built == kept:
         return None
     if len(built) != len(kept):
@@ -79,19 +87,26 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--check", action="store_true", help="compare instead of writing")
     options = parser.parse_args(arguments)
     try:
-        rom = build()
+        built = {ROM: build(), FONT: build_font()}
     except (BuildError, build_fonts.FontError) as error:
         print(error, file=sys.stderr)
         return 1
-    name = ROM.relative_to(ROOT)
     if not options.check:
-        ROM.write_bytes(rom)
-        print(f"{name}: {len(rom)} bytes, {free_space(rom)} of them free in one piece")
+        for path, data in built.items():
+            path.write_bytes(data)
+        rom = built[ROM]
+        print(f"{ROM.relative_to(ROOT)}: {len(rom)} bytes, {free_space(rom)} of them free in one piece")
         return 0
-    if not ROM.exists():
+    return max([check(path, data) for path, data in built.items()])
+
+
+def check(path: Path, built: bytes) -> int:
+    """Say whether the file is what was built; 0 when it is."""
+    name = f"bios/{path.name}"
+    if not path.exists():
         print(f"{name} is missing; run tools/build_rom.py", file=sys.stderr)
         return 1
-    found = difference(rom, ROM.read_bytes())
+    found = difference(built, path.read_bytes())
     if found is not None:
         print(f"{name} is not what the sources build ({found}); run tools/build_rom.py", file=sys.stderr)
         return 1

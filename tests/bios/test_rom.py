@@ -49,6 +49,12 @@ def test_kept_rom_is_what_the_sources_build() -> None:
     assert build_rom.difference(build_rom.build(), ROM) is None
 
 
+def test_the_font_of_pcemus_own_texts_is_the_roms() -> None:
+    font = build_rom.FONT.read_bytes()
+    assert font == build_rom.build_font()
+    assert font in ROM
+
+
 def test_size_and_checksum() -> None:
     assert len(ROM) == 0x10000
     assert sum(ROM) % 256 == 0

@@ -118,6 +118,8 @@ class Session:
 @pytest.fixture(autouse=True)
 def own_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("XDG_DATA_HOME", str(tmp_path / "data"))
+    for display in ("DISPLAY", "WAYLAND_DISPLAY"):  # no window, please
+        monkeypatch.delenv(display, raising=False)
 
 
 def image(path: Path, source: str) -> Path:

@@ -1,0 +1,54 @@
+"""The question at the end of a session: put by whoever knows what changed, asked by any front end.
+
+A front end that can ask is an :data:`Asker`. What an answer does is the session's business.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import NamedTuple
+
+
+@dataclass(frozen=True)
+class Answer:
+    """One way to answer; the first letter of ``word`` is enough.
+
+    ``needs``: what must be said in addition, in words, such as "name of the new image"; "" for nothing.
+    """
+
+    word: str
+    meaning: str
+    needs: str = ""
+
+
+COMMIT = Answer("commit", "write the changes into the image")
+DISCARD = Answer("discard", "forget the changes")
+KEEP = Answer("keep", "go on with them another time")
+BRANCH = Answer("branch", "save them as an image of their own", needs="name of the new image")
+
+
+@dataclass(frozen=True)
+class Question:
+    """``text`` says what changed; ``notes`` are lines that help to decide."""
+
+    text: str
+    answers: tuple[Answer, ...]
+    notes: tuple[str, ...] = ()
+
+    def answer(self, typed: str) -> Answer | None:
+        """The answer that ``typed`` begins or is; None when it is none or could be several."""
+        typed = typed.strip().lower()
+        fitting = [answer for answer in self.answers if typed and answer.word.startswith(typed)]
+        return fitting[0] if len(fitting) == 1 else None
+
+
+class Reply(NamedTuple):
+    """The word of the answer, and what it needed in addition."""
+
+    word: str
+    text: str = ""
+
+
+Asker = Callable[[Question], Reply | None]
+"""Asks until there is an answer; None when nobody answered."""

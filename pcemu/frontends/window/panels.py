@@ -1,0 +1,223 @@
+"""Boxes of text over the guest's screen: menu, help and questions, for keyboard and mouse.
+
+A panel knows nothing of windows. It is told of keys and of clicks on its cells, and has a ``result`` as soon
+as the user chose: the value of a choice, or "" when the panel was put away.
+"""
+
+from __future__ import annotations
+
+import textwrap
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from pcemu.frontends.prompt import Question
+from pcemu.frontends.window.actions import HOST_KEY_NAME, Action
+from pcemu.frontends.window.cells import CellGrid
+from pcemu.frontends.window.layout import UI_ROWS
+from pcemu.keys import Key
+
+TEXT, TITLE, CHOSEN, OFF, HOT = 0x1F, 0x1E, 0x70, 0x18, 0x1B
+WIDTH = 72  # columns at most, frame included
+MAX_ENTRY = 48
+MAX_LINES = 16  # of text above choices, lest the box outgrows the window
+CANCEL = ""
+
+
+@dataclass(frozen=True)
+class Choice:
+    """A line to choose: by its letter, the arrows and Enter, or the mouse."""
+
+    value: str
+    label: str
+    letter: str = ""
+    enabled: bool = True
+
+
+class Panel:
+    """A box with a title, lines of text and choices. ``closable``: Escape puts it away."""
+
+    def __init__(
+        self, title: str, lines: Sequence[str], choices: Sequence[Choice], *, closable: bool = True
+    ) -> None:
+        self.title = title
+        self.choices = list(choices)
+        self.result: str | None = None
+        self._closable = closable
+        self._lines = _wrapped(lines, MAX_LINES if choices else UI_ROWS - 4)
+        self._selected = next((i for i, choice in enumerate(choices) if choice.enabled), 0)
+        self._first_choice = 1 + len(self._lines) + (1 if self._lines and self.choices else 0)
+
+    @property
+    def selected(self) -> Choice | None:
+        """The choice that Enter takes."""
+        return self.choices[self._selected] if self.choices else None
+
+    # -- input
+
+    def key(self, key: Key | None, text: str) -> None:
+        """The user pressed ``key``, which types ``text`` on the host."""
+        if key is Key.ESCAPE and self._closable:
+            self.result = CANCEL
+        elif key in (Key.UP, Key.LEFT):
+            self._step(-1)
+        elif key in (Key.DOWN, Key.RIGHT, Key.TAB):
+            self._step(1)
+        elif key in (Key.ENTER, Key.KP_ENTER):
+            self._take(self._selected)
+        elif text:
+            for number, choice in enumerate(self.choices):
+                if choice.letter == text.lower():
+                    self._take(number)
+
+    def _step(self, by: int) -> None:
+        for _ in self.choices:
+            self._selected = (self._selected + by) % len(self.choices)
+            if self.choices[self._selected].enabled:
+                return
+
+    def _take(self, number: int) -> None:
+        if not self.choices:
+            self.result = CANCEL
+        elif self.choices[number].enabled:
+            self._selected = number
+            self.result = self.choices[number].value
+
+    def point(self, row: int, column: int) -> None:
+        """The mouse moved to a cell of the panel."""
+        number = self._choice_at(row, column)
+        if number is not None and self.choices[number].enabled:
+            self._selected = number
+
+    def click(self, row: int, column: int) -> None:
+        """The mouse was clicked on a cell of the panel, or beside it."""
+        number = self._choice_at(row, column)
+        if number is not None:
+            self._take(number)
+        elif self._closable and (not self.choices or not self._inside(row, column)):
+            self.result = CANCEL
+
+    def _inside(self, row: int, column: int) -> bool:
+        return 0 <= row < self._height and 0 <= column < self._width
+
+    def _choice_at(self, row: int, column: int) -> int | None:
+        number = row - self._first_choice
+        inside = self._inside(row, column) and 0 <= number < len(self.choices)
+        return number if inside else None
+
+    # -- looks
+
+    @property
+    def _width(self) -> int:
+        choices = [len(choice.label) for choice in self.choices]
+        return min(WIDTH, max([len(self.title) + 2, *map(len, self._lines), *choices]) + 4)
+
+    @property
+    def _height(self) -> int:
+        return self._first_choice + len(self.choices) + 1
+
+    def grid(self) -> CellGrid:
+        """The panel as it looks now."""
+        width, height = self._width, self._height
+        grid = CellGrid(height, width, TEXT)
+        grid.put(0, 0, "╔" + "═" * (width - 2) + "╗")
+        for row in range(1, height - 1):
+            grid.put(row, 0, "║")
+            grid.put(row, width - 1, "║")
+        grid.put(height - 1, 0, "╚" + "═" * (width - 2) + "╝")
+        grid.put(0, (width - len(self.title) - 2) // 2, f" {self.title} ", TITLE)
+        for row, line in enumerate(self._lines, 1):
+            grid.put(row, 2, line)
+        for number, choice in enumerate(self.choices):
+            self._put_choice(grid, self._first_choice + number, choice, number == self._selected)
+        return grid
+
+    def _put_choice(self, grid: CellGrid, row: int, choice: Choice, selected: bool) -> None:
+        grid.put(row, 2, choice.label[: grid.columns - 4], TEXT if choice.enabled else OFF)
+        if selected and choice.enabled:
+            grid.paint(row, 1, grid.columns - 1, CHOSEN)
+        elif choice.enabled and choice.letter:
+            at = choice.label.lower().find(choice.letter)
+            if at >= 0:
+                grid.paint(row, 2 + at, 3 + at, HOT)
+
+
+def _wrapped(lines: Sequence[str], most: int) -> list[str]:
+    """The lines as they fit into a panel, which says how many it lacks."""
+    wrapped = [part for line in lines for part in textwrap.wrap(line, WIDTH - 4) or [""]]
+    if len(wrapped) <= most:
+        return wrapped
+    return [*wrapped[: most - 1], f"… and {len(wrapped) - most + 1} more lines"]
+
+
+class EntryPanel(Panel):
+    """A panel in which a line of text is typed; its result is the text."""
+
+    def __init__(self, title: str, lines: Sequence[str]) -> None:
+        super().__init__(title, [*lines, "", "", "", "Enter: go on    Esc: back"], [])
+        self._typed = ""
+
+    def key(self, key: Key | None, text: str) -> None:
+        """The user pressed ``key``, which types ``text`` on the host."""
+        if key is Key.ESCAPE:
+            self.result = CANCEL
+        elif key is Key.BACKSPACE:
+            self._typed = self._typed[:-1]
+        elif key in (Key.ENTER, Key.KP_ENTER):
+            if self._typed.strip():
+                self.result = self._typed.strip()
+        elif text.isprintable():
+            self._typed = (self._typed + text)[:MAX_ENTRY]
+
+    def click(self, row: int, column: int) -> None:
+        """A click does not throw away what was typed."""
+
+    @property
+    def _width(self) -> int:
+        return max(super()._width, MAX_ENTRY + 6)
+
+    def grid(self) -> CellGrid:
+        """The panel as it looks now."""
+        grid = super().grid()
+        row = self._height - 4
+        grid.put(row, 2, f" {self._typed}_".ljust(MAX_ENTRY + 2), CHOSEN)
+        return grid
+
+
+def question_panel(question: Question) -> Panel:
+    """The end-of-session question; its result is the word of an answer. It can only be answered."""
+    choices = [
+        Choice(answer.word, f"{answer.word.capitalize():10} {answer.meaning}", answer.word[0])
+        for answer in question.answers
+    ]
+    lines = [question.text, *(["", *question.notes] if question.notes else [])]
+    return Panel("End of the session", lines, choices, closable=False)
+
+
+def menu_panel(enabled: Sequence[Action], paused: bool) -> Panel:
+    """The menu; its result is the name of an action."""
+    choices = []
+    for action in Action:
+        entry = action.value
+        if entry.in_menu:
+            label = "Go on" if action is Action.PAUSE and paused else entry.label
+            text = f"{label:16} {HOST_KEY_NAME} + {entry.key.upper()}"
+            choices.append(Choice(action.name, text, entry.key, action in enabled))
+    return Panel("Menu", [], choices)
+
+
+def help_panel() -> Panel:
+    """All that the host key can do."""
+    width = max(len(action.value.key) for action in Action)
+    lines = [f"Keys of pcemu: hold {HOST_KEY_NAME} down and press …", ""]
+    lines += [f"  {action.value.key.upper():{width}}   {action.value.meaning}" for action in Action]
+    lines += [
+        "",
+        f"{HOST_KEY_NAME} alone, or with any other key, goes to the guest.",
+        "Mouse: drag over text to copy it; the menu is at the lower left.",
+    ]
+    return Panel("Help", lines, [])
+
+
+def notice_panel(title: str, text: str) -> Panel:
+    """Something that the user must have seen."""
+    return Panel(title, text.splitlines(), [Choice("ok", "Close", "c")])
