@@ -38,13 +38,14 @@ def can_fail(call: str, code: int) -> bool:
 class FaultyCalls(RecordingCalls):
     """Recording calls that count themselves and fail where they are told to.
 
-    ``made`` holds the names of all calls so far, ``struck`` of those that failed.
+    ``made`` holds the names of all calls so far, ``failed`` of those that raised, ``cut`` of those cut short.
     """
 
     def __init__(self, root: str | os.PathLike[str]) -> None:
         super().__init__(root)
         self.made: list[str] = []
-        self.struck: list[str] = []
+        self.failed: list[str] = []
+        self.cut: list[str] = []
         self._start = 0
         self._codes: list[int] = []
 
@@ -65,9 +66,10 @@ class FaultyCalls(RecordingCalls):
         if self._codes[0] == SHORT and not short:
             return size
         code = self._codes.pop(0)
-        self.struck.append(call)
         if code != SHORT:
+            self.failed.append(call)
             raise OSError(code, os.strerror(code))
+        self.cut.append(call)
         return short
 
     def open(self, path: str, flags: int, mode: int = 0o666) -> int:
@@ -97,11 +99,11 @@ class FaultyCalls(RecordingCalls):
 
     def preadv(self, fd: int, buffers: Any, offset: int) -> int:
         """Read, or some of it, or fail."""
-        return os.preadv(fd, self._cut("preadv", buffers), offset)
+        return os.preadv(fd, self._shortened("preadv", buffers), offset)
 
     def pwritev(self, fd: int, buffers: Any, offset: int) -> int:
         """Write, or some of it, or fail."""
-        return super().pwritev(fd, self._cut("pwritev", buffers), offset)
+        return super().pwritev(fd, self._shortened("pwritev", buffers), offset)
 
     def copy_file_range(self, source: int, target: int, count: int, source_offset: int, offset: int) -> int:
         """Copy, or some of it, or fail."""
@@ -173,7 +175,7 @@ class FaultyCalls(RecordingCalls):
         self._next("take_after")
         super().take_after(fd, status, times)
 
-    def _cut(self, call: str, buffers: Sequence[Buffer]) -> Sequence[Buffer]:
+    def _shortened(self, call: str, buffers: Sequence[Buffer]) -> Sequence[Buffer]:
         """``buffers``, or the first of them cut short."""
         view = memoryview(buffers[0]).cast("B")
         count = self._next(call, len(view))

@@ -24,7 +24,7 @@ from pcemu.drives.probe import Format
 from pcemu.drives.relink import relink
 from pcemu.drives.repair import repair
 from pcemu.drives.resize import grow
-from pcemu.errors import ImageNotFoundError, UsageError
+from pcemu.errors import ImageError, UsageError
 from pcemu.testing.recording import Link, RecordingCalls, Unlink
 from tests.drives.independent_vhd import NOWHERE, SECTOR, ZEROS, ImageChain, Readable, VhdImage, files_in
 from tests.drives.scenarios import (
@@ -115,7 +115,7 @@ class Operation(Scenario):
             calls.promise((True, fitting))
 
     def act_or_find_done(self, folder: Path, calls: RecordingCalls, fitting: Fitting, *, again: bool) -> bool:
-        """Act; False when that is refused as all has been done before, which is right, too."""
+        """Act; False when that is refused as there is nothing left to do, which is right, too."""
         try:
             self.act(folder, Host(calls))
         except (ImageError, UsageError) as error:
