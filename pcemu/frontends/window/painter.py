@@ -100,14 +100,15 @@ class Painter:
             self._looks[numbers] = self._pack(draw_cells(screen, phase | PHASE_CURSOR_HIDDEN, *at))
             self._known[numbers] = True
         pixels = self._looks[looks]
+        cursor = screen.cursor
+        if cursor.visible and not phase & PHASE_CURSOR_HIDDEN:
+            here = (rows == cursor.row) & (columns == cursor.column)
+            if here.any():
+                pixels[here] = self._pack(draw_cells(screen, phase, rows[here], columns[here]))
         selected = marked[rows, columns]
         if selected.any():
-            pixels[selected] ^= self._pack(np.full((1, 3), 255, np.uint8))
+            pixels[selected] ^= self._pack(np.full(3, 255, np.uint8))
         self._put(rows, columns, pixels, screen.mode)
-        cursor = screen.cursor
-        if cursor.visible and dirty[cursor.row, cursor.column] and not phase & PHASE_CURSOR_HIDDEN:
-            at = np.array([cursor.row]), np.array([cursor.column])
-            self._put(*at, self._pack(draw_cells(screen, phase, *at)), screen.mode)
 
     def _put(
         self, rows: NDArray[np.intp], columns: NDArray[np.intp], pixels: Pixels, mode: VideoMode

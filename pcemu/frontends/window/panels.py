@@ -34,7 +34,11 @@ class Choice:
 
 
 class Panel:
-    """A box with a title, lines of text and choices. ``closable``: Escape puts it away."""
+    """A box with a title, lines of text and choices.
+
+    ``closable``: Escape puts it away. Otherwise no choice is selected to begin with, so that an Enter that
+    was meant for the guest decides nothing.
+    """
 
     def __init__(
         self, title: str, lines: Sequence[str], choices: Sequence[Choice], *, closable: bool = True
@@ -44,13 +48,15 @@ class Panel:
         self.result: str | None = None
         self._closable = closable
         self._lines = _wrapped(lines, MAX_LINES if choices else UI_ROWS - 4)
-        self._selected = next((i for i, choice in enumerate(choices) if choice.enabled), 0)
+        self._selected = -1
+        if closable:
+            self._step(1)
         self._first_choice = 1 + len(self._lines) + (1 if self._lines and self.choices else 0)
 
     @property
     def selected(self) -> Choice | None:
         """The choice that Enter takes."""
-        return self.choices[self._selected] if self.choices else None
+        return self.choices[self._selected] if self._selected >= 0 else None
 
     # -- input
 
@@ -70,15 +76,17 @@ class Panel:
                     self._take(number)
 
     def _step(self, by: int) -> None:
+        number = self._selected if self._selected >= 0 or by > 0 else 0
         for _ in self.choices:
-            self._selected = (self._selected + by) % len(self.choices)
-            if self.choices[self._selected].enabled:
+            number = (number + by) % len(self.choices)
+            if self.choices[number].enabled:
+                self._selected = number
                 return
 
     def _take(self, number: int) -> None:
         if not self.choices:
             self.result = CANCEL
-        elif self.choices[number].enabled:
+        elif number >= 0 and self.choices[number].enabled:
             self._selected = number
             self.result = self.choices[number].value
 
@@ -146,7 +154,7 @@ def _wrapped(lines: Sequence[str], most: int) -> list[str]:
     wrapped = [part for line in lines for part in textwrap.wrap(line, WIDTH - 4) or [""]]
     if len(wrapped) <= most:
         return wrapped
-    return [*wrapped[: most - 1], f"… and {len(wrapped) - most + 1} more lines"]
+    return [*wrapped[: most - 1], f"and {len(wrapped) - most + 1} more lines"]
 
 
 class EntryPanel(Panel):
@@ -184,13 +192,18 @@ class EntryPanel(Panel):
 
 
 def question_panel(question: Question) -> Panel:
-    """The end-of-session question; its result is the word of an answer. It can only be answered."""
+    """A question; its result is the word of an answer. It can only be answered, not put away."""
     choices = [
         Choice(answer.word, f"{answer.word.capitalize():10} {answer.meaning}", answer.word[0])
         for answer in question.answers
     ]
-    lines = [question.text, *(["", *question.notes] if question.notes else [])]
-    return Panel("End of the session", lines, choices, closable=False)
+    return Panel("pcemu asks", _with_notes(question), choices, closable=False)
+
+
+def _with_notes(question: Question) -> list[str]:
+    """The notes, as many as fit, and what is asked below them."""
+    notes = _wrapped(question.notes, MAX_LINES - 3)
+    return [*notes, *([""] if notes else []), question.text]
 
 
 def menu_panel(enabled: Sequence[Action], paused: bool) -> Panel:
@@ -208,7 +221,7 @@ def menu_panel(enabled: Sequence[Action], paused: bool) -> Panel:
 def help_panel() -> Panel:
     """All that the host key can do."""
     width = max(len(action.value.key) for action in Action)
-    lines = [f"Keys of pcemu: hold {HOST_KEY_NAME} down and press …", ""]
+    lines = [f"Keys of pcemu: hold {HOST_KEY_NAME} down and press", ""]
     lines += [f"  {action.value.key.upper():{width}}   {action.value.meaning}" for action in Action]
     lines += [
         "",

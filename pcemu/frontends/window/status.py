@@ -20,7 +20,7 @@ LIGHT = "■"
 MENU_LABEL = " ≡ Menu "
 SEPARATOR = " │ "
 LIGHT_TIME = 0.1  # s that a light stays on, so that it can be seen
-SHORT_NAME = 16
+SHORT_NAME = 20
 LOCKS = ((LED_CAPS_LOCK, "CAPS"), (LED_NUM_LOCK, "NUM"), (LED_SCROLL_LOCK, "SCRL"))
 
 
@@ -35,7 +35,7 @@ class DriveLight:
     """The light of a drive."""
 
     def __init__(self, name: str, drive: Counting) -> None:
-        self.name = name if len(name) <= SHORT_NAME else name[: SHORT_NAME - 1] + "…"
+        self.name = name if len(name) <= SHORT_NAME else name[: SHORT_NAME - 1] + "»"
         self._drive = drive
         self._seen = drive.reads, drive.writes
         self._colour = DARK
@@ -78,7 +78,7 @@ class Status:
             column = self._put_lights(grid, column)
             column = grid.put(0, column, SEPARATOR, DIM)
             grid.put(0, column, shorten(self.undo, end - column))
-        grid.put(0, end + 1, locks, NORMAL)
+        grid.put(0, max(0, end + 1), locks, NORMAL)
         return grid
 
     def _put_lights(self, grid: CellGrid, column: int) -> int:

@@ -74,7 +74,7 @@ class WindowView:
         self._selection: Selection | None = None
         self._anchor: tuple[int, int] | None = None
         self._four_by_three = False
-        self._paused = False
+        self._paused = self._closing = False
         self._redraw = self._key_came = False
         self._status: Status | None = None
         self._message, self._alarm, self._message_until = "", False, 0.0
@@ -96,6 +96,8 @@ class WindowView:
 
     def update(self) -> None:
         """Act on what the user did, draw when something changed and a frame is due; stay here in a pause."""
+        if self._closing:
+            raise SessionEnded
         self._handle(self._display.events())
         now = time.monotonic()
         if now - self._last_frame >= FRAME:
@@ -133,7 +135,7 @@ class WindowView:
     # -- questions --------------------------------------------------------------------------------------
 
     def ask(self, question: Question) -> Reply | None:
-        """Ask in the window until there is an answer; None when the user closed the window instead."""
+        """Ask in the window until there is an answer; None when the user wants to close it instead."""
         try:
             while True:
                 word = self._ask_panel(question_panel(question))
@@ -145,6 +147,7 @@ class WindowView:
                 if text != CANCEL:
                     return Reply(word, text)
         except SessionEnded:
+            self._closing = True
             return None
 
     def tell(self, title: str, text: str) -> None:

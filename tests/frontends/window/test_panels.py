@@ -1,0 +1,193 @@
+"""Panels: keyboard and mouse lead to the same results, and what is shown is what can be chosen."""
+
+from __future__ import annotations
+
+import pytest
+
+from pcemu.frontends.prompt import BRANCH, COMMIT, DISCARD, KEEP, Answer, Question
+from pcemu.frontends.window.actions import BY_KEY, Action
+from pcemu.frontends.window.layout import UI_ROWS
+from pcemu.frontends.window.panels import (
+    CANCEL,
+    CHOSEN,
+    Choice,
+    EntryPanel,
+    Panel,
+    help_panel,
+    menu_panel,
+    notice_panel,
+    question_panel,
+)
+from pcemu.keys import Key
+
+QUESTION = Question("What becomes of these changes?", (COMMIT, DISCARD, KEEP, BRANCH), ("C:\\A.TXT made",))
+
+
+def panel() -> Panel:
+    banana = Choice("b", "Banana", "b", enabled=False)
+    choices = [Choice("a", "Apple", "a"), banana, Choice("c", "Cherry", "c")]
+    return Panel("Fruit", ["Choose one."], choices)
+
+
+def place(panel: Panel, text: str) -> tuple[int, int]:
+    """(row, column) at which the panel shows ``text``."""
+    for row, line in enumerate(panel.grid().text.split("\n")):
+        if text in line:
+            return row, line.index(text)
+    raise AssertionError(f"{text!r} is not shown")
+
+
+def chosen(panel: Panel) -> str | None:
+    return None if panel.selected is None else panel.selected.value
+
+
+def test_what_a_panel_looks_like() -> None:
+    assert panel().grid().text == (
+        "╔═══ Fruit ═══╗\n"
+        "║ Choose one. ║\n"
+        "║             ║\n"
+        "║ Apple       ║\n"
+        "║ Banana      ║\n"
+        "║ Cherry      ║\n"
+        "╚═════════════╝"
+    )
+
+
+@pytest.mark.parametrize(
+    ("keys", "result"),
+    [
+        ([Key.ENTER], "a"),
+        ([Key.DOWN, Key.KP_ENTER], "c"),
+        ([Key.UP, Key.ENTER], "c"),
+        ([Key.DOWN, Key.DOWN, Key.ENTER], "a"),
+        ([Key.TAB, Key.ENTER], "c"),
+        ([Key.ESCAPE], CANCEL),
+        ([Key.F1], None),
+    ],
+)
+def test_arrows_and_enter_pass_over_what_cannot_be_chosen(keys: list[Key], result: str | None) -> None:
+    fruit = panel()
+    for key in keys:
+        fruit.key(key, "")
+    assert fruit.result == result
+
+
+@pytest.mark.parametrize(("letter", "result"), [("a", "a"), ("C", "c"), ("b", None), ("x", None), ("", None)])
+def test_letters(letter: str, result: str | None) -> None:
+    fruit = panel()
+    fruit.key(None, letter)
+    assert fruit.result == result
+
+
+def test_the_mouse() -> None:
+    fruit = panel()
+    fruit.point(*place(fruit, "Cherry"))
+    assert chosen(fruit) == "c"
+    fruit.point(*place(fruit, "Banana"))
+    assert chosen(fruit) == "c"
+    for text in ("Banana", "Choose"):
+        fruit.click(*place(fruit, text))
+        assert fruit.result is None
+    fruit.click(*place(fruit, "Apple"))
+    assert fruit.result == "a"
+
+
+@pytest.mark.parametrize("beside", [(-1, 3), (3, -1), (7, 3), (3, 15)])
+def test_a_click_beside_a_panel_puts_it_away(beside: tuple[int, int]) -> None:
+    fruit = panel()
+    fruit.click(*beside)
+    assert fruit.result == CANCEL
+
+
+def test_a_question_must_be_answered_on_purpose() -> None:
+    question = question_panel(QUESTION)
+    for key in (Key.ESCAPE, Key.ENTER):
+        question.key(key, "")
+    question.click(-1, -1)
+    question.key(None, "x")
+    assert question.result is None
+    assert chosen(question) is None
+    question.key(Key.UP, "")
+    assert chosen(question) == "branch"
+
+
+@pytest.mark.parametrize("answer", QUESTION.answers)
+def test_each_answer_by_letter_and_by_mouse(answer: Answer) -> None:
+    word = answer.word
+    by_letter, by_mouse = question_panel(QUESTION), question_panel(QUESTION)
+    by_letter.key(None, word[0])
+    by_mouse.click(*place(by_mouse, word.capitalize()))
+    assert by_letter.result == by_mouse.result == word
+
+
+def test_a_question_shows_its_notes_as_far_as_they_fit() -> None:
+    assert "A.TXT made" in question_panel(QUESTION).grid().text
+    many = Question("What now?", QUESTION.answers, tuple(f"file {n}" for n in range(100)))
+    grid = question_panel(many).grid()
+    assert grid.rows < UI_ROWS
+    assert "file 11" in grid.text
+    assert "and 88 more lines" in grid.text
+    assert "What now?" in grid.text
+
+
+def test_the_menu_offers_what_is_there() -> None:
+    menu = menu_panel([Action.HELP, Action.PAUSE], paused=False)
+    assert "Pause" in menu.grid().text
+    menu.key(None, "k")
+    assert menu.result is None
+    menu.key(None, "p")
+    assert menu.result == "PAUSE"
+    assert "Go on" in menu_panel(list(Action), paused=True).grid().text
+
+
+def test_the_help_lists_all_keys_and_fits() -> None:
+    page = help_panel()
+    assert page.grid().rows < UI_ROWS
+    for action in Action:
+        assert f"  {action.value.key.upper()}   {action.value.meaning}" in page.grid().text
+        assert BY_KEY[action.value.key] is action
+    page.key(Key.ENTER, "")
+    assert page.result == CANCEL
+
+
+def test_a_line_of_text() -> None:
+    entry = EntryPanel("Branch", ["Name of the new image:"])
+    entry.key(Key.ENTER, "\r")
+    entry.click(-1, -1)
+    assert entry.result is None
+    for letter in "gaméx":
+        entry.key(None, letter)
+    entry.key(Key.BACKSPACE, "\b")
+    assert "gamé_" in entry.grid().text
+    entry.key(None, "x" * 100)
+    assert entry.grid().text.count("x") <= 48
+    for _ in range(60):
+        entry.key(Key.BACKSPACE, "\b")
+    entry.key(None, "two")
+    entry.key(Key.ENTER, "\r")
+    assert entry.result == "two"
+    assert EntryPanel("x", []).grid().rows < UI_ROWS
+
+
+def test_a_line_of_text_can_be_taken_back() -> None:
+    entry = EntryPanel("Branch", [])
+    entry.key(None, "a")
+    entry.key(Key.ESCAPE, "")
+    assert entry.result == CANCEL
+
+
+def test_a_notice_is_put_away_by_any_means() -> None:
+    for key, text in ((Key.ENTER, "\r"), (Key.ESCAPE, ""), (None, "c")):
+        notice = notice_panel("Bad", "The guest\ncannot go on")
+        assert "cannot go on" in notice.grid().text
+        notice.key(key, text)
+        assert notice.result is not None
+
+
+def test_the_selected_line_is_painted() -> None:
+    fruit = panel()
+    row, column = place(fruit, "Apple")
+    dots = fruit.grid().dots()
+    paper = dots[row * 16, (column + 8) * 8]
+    assert tuple(paper) == (170, 170, 170)
+    assert CHOSEN == 0x70
