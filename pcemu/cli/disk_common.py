@@ -20,7 +20,7 @@ Command = TypeVar("Command", bound=Callable[..., Any])
 Progress = Callable[[int, int], None]
 
 UNITS = {"": 0, "K": 10, "M": 20, "G": 30, "T": 40}
-SIZE = re.compile(r"(\d+(?:\.\d*)?)\s*([KMGT]?)(?:I?B)?", re.IGNORECASE)
+SIZE = re.compile(r"([0-9]+(?:\.[0-9]*)?)\s*([KMGT]?)(?:I?B)?", re.IGNORECASE)
 FORMATS = ("raw", "fixed", "dynamic", "differencing")
 NEW_FORMATS = FORMATS[:3]
 FORMAT_OF_SUFFIX = {".vhd": "dynamic", ".img": "raw", ".raw": "raw", ".dd": "raw", ".bin": "raw"}
