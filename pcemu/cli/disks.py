@@ -1,113 +1,97 @@
-"""The disks of a session: images that stay as they are below a memory layer, until the user decides."""
+"""The disks of a run: images with an undo session each."""
 
 from __future__ import annotations
 
+import contextlib
 import os
 import shutil
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from pcemu.drives.drive import SECTOR_SIZE
-from pcemu.drives.overlay import MemoryOverlay
-from pcemu.drives.raw import RawDrive
+from pcemu.drives.chain import Chain
+from pcemu.drives.changes import Changes
+from pcemu.drives.changes_text import amount, describe
+from pcemu.drives.partitions import drive_letters, read_partitions
 from pcemu.errors import ImageAccessError, UsageError
 from pcemu.resources import resource
+from pcemu.session.folder import DEFAULT_NAME
+from pcemu.session.record import State
+from pcemu.session.session import Session
 
 Progress = Callable[[int, int], None]
 """Called with sectors done and sectors in all."""
 
 
 class SessionDisk:
-    """An image that is open for reading, and what the guest wrote on it in ``drive``.
+    """An image and its session, which is this process' alone until :meth:`close`.
 
-    ``target`` is the file that a commit writes; the image itself unless it must stay as it came.
+    ``found`` is the state that the session was found in. Raises ImageError or UsageError.
     """
 
-    def __init__(self, path: Path, target: Path | None = None) -> None:
+    def __init__(self, path: Path, session: str = DEFAULT_NAME) -> None:
         self.path = path
-        self.target = target or path
-        self._image = RawDrive(path, read_only=True)
-        self._identity = _identity(path)
-        self.drive = MemoryOverlay(self._image)
+        self._name = session
+        self.session = self._open()
+        self.found = self.session.found
+
+    def _open(self) -> Session:
+        return Session(self.path, self._name, fallback=session_folder())
+
+    def start(self) -> None:
+        """Begin, or go on where the session stopped."""
+        if not self.session.running:
+            self.session.start()
+
+    def start_afresh(self) -> None:
+        """Begin a new session after the old one was decided."""
+        self.session.close()
+        self.session = self._open()
+        self.start()
+
+    @property
+    def drive(self) -> Chain:
+        """What the guest works on."""
+        return self.session.drive
 
     @property
     def changed(self) -> int:
-        """Sectors that the guest wrote."""
-        return self.drive.changed_sectors
+        """Sectors that the guest wrote; 0 once that was decided."""
+        return self.session.changed_sectors if self.session.numbers else 0
 
     @property
     def changes(self) -> str:
-        """What the guest changed, in words."""
+        """How much the guest changed, in words."""
         return f"{amount(self.changed)} on {self.path.name}"
 
-    def commit(self, progress: Progress | None = None) -> None:
-        """Write the changes into the target. ImageError when that fails; then they are all still there."""
-        # Our own shared lock would keep us from the exclusive one.
-        self._image.close()
-        if self.target != self.path:
-            self._copy_to_target()
-        target = RawDrive(self.target)
-        try:
-            self._check_identity()
-            self.drive.parent = target
-            try:
-                self.drive.commit(progress)
-            finally:
-                target.close()
-                self._identity = _identity(self.path)
-        except OSError as error:
-            raise ImageAccessError(
-                f"{self.target}: writing the changes failed: {error.strerror}; "
-                "the image may hold a part of them, and memory still holds them all"
-            ) from error
-        finally:
-            target.close()
+    def close(self) -> None:
+        """Let go of the image and its session."""
+        self.session.close()
 
-    def _check_identity(self) -> None:
-        if _identity(self.path) != self._identity:
-            raise ImageAccessError(
-                f"{self.path}: was changed by another program since this session began; "
-                "expected it as it was, for the session's changes no longer fit it"
-            )
 
-    def _copy_to_target(self) -> None:
-        if self.target.exists():
-            raise ImageAccessError(
-                f"{self.target}: was made by another session since this one began, expected no such file; "
-                "the session's changes no longer fit it"
-            )
+class DemoDisk(SessionDisk):
+    """A copy of the demo disk, which is the user's own once something was committed to it."""
+
+    def __init__(self, path: Path, session: str = DEFAULT_NAME) -> None:
+        self._original = resource("demo.img")
         try:
-            self.target.parent.mkdir(parents=True, exist_ok=True)
-            part = self.target.with_name(self.target.name + ".part")
-            shutil.copyfile(self.path, part)
-            part.replace(self.target)
+            if not path.exists():
+                path.parent.mkdir(parents=True, exist_ok=True)
+                part = path.with_name(f"{path.name}.{os.getpid()}")
+                shutil.copyfile(self._original, part)
+                part.replace(path)
         except OSError as error:
-            raise ImageAccessError(f"{self.target}: cannot be made: {error.strerror}") from error
-        self.path = self.target
-        self._identity = _identity(self.path)
+            raise ImageAccessError(f"{path}: cannot be made: {error.strerror}; check its folder") from error
+        super().__init__(path, session)
 
     def close(self) -> None:
-        """Forget what was not committed, and let go of the image."""
-        self.drive.discard_all()
-        self._image.close()
+        """Leave no copy behind that holds nothing of the user's."""
+        super().close()
+        with contextlib.suppress(OSError):
+            if not self.session.folder.exists() and self.path.read_bytes() == self._original.read_bytes():
+                self.path.unlink()
 
 
-def _identity(path: Path) -> tuple[int, ...]:
-    """What changes when somebody else replaces or writes the file."""
-    status = path.stat()
-    return status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns
-
-
-def amount(sectors: int) -> str:
-    """Sectors in words: ``3 sectors (1.5 KiB)``."""
-    size = sectors * SECTOR_SIZE / 1024
-    unit = "KiB"
-    if size >= 1024:
-        size, unit = size / 1024, "MiB"
-    return f"{sectors} sector{'' if sectors == 1 else 's'} ({size:.1f} {unit})"
-
-
-def open_disks(paths: Sequence[Path]) -> list[SessionDisk]:
+def open_disks(paths: Sequence[Path], session: str = DEFAULT_NAME) -> list[SessionDisk]:
     """The disks for ``paths``, all of them or none; the demo disk without any. ImageError, UsageError."""
     for index, path in enumerate(paths):
         if any(_same_file(path, other) for other in paths[:index]):
@@ -115,9 +99,9 @@ def open_disks(paths: Sequence[Path]) -> list[SessionDisk]:
     disks: list[SessionDisk] = []
     try:
         if not paths:
-            disks.append(demo_disk())
+            disks.append(DemoDisk(data_folder() / "demo.img", session))
         for path in paths:
-            disks.append(SessionDisk(path))
+            disks.append(SessionDisk(path, session))
     except BaseException:
         for disk in disks:
             disk.close()
@@ -132,15 +116,38 @@ def _same_file(one: Path, other: Path) -> bool:
         return False
 
 
-def demo_disk() -> SessionDisk:
-    """The demo disk as the user left it; what comes with pcemu is never written."""
-    own = _data_folder() / "demo.img"
-    return SessionDisk(own if own.exists() else resource("demo.img"), target=own)
+def look_at(disks: Sequence[SessionDisk]) -> list[tuple[SessionDisk, Changes | None, list[str]]]:
+    """What the guest changed on each disk, and in words; None where the host cannot read it."""
+    found: list[tuple[SessionDisk, Changes | None, list[str]]] = []
+    try:
+        letters = drive_letters([read_partitions(disk.drive).partitions for disk in disks])
+    except OSError:
+        letters = [{} for _ in disks]
+    for disk, its_letters in zip(disks, letters, strict=True):
+        try:
+            changes = disk.session.changes(its_letters)
+        except OSError as error:
+            why = f"{disk.changes}; which files cannot be told: {error.strerror or error}"
+            found.append((disk, None, [why]))
+            continue
+        lines = describe(changes)
+        found.append((disk, changes, [f"{disk.path.name}: {lines[0]}", *(f"  {line}" for line in lines[1:])]))
+    return found
 
 
-def _data_folder() -> Path:
+def data_folder() -> Path:
     """Where the system keeps a user's data of programs."""
     if os.name == "nt":
         base = os.environ.get("LOCALAPPDATA")
         return Path(base or Path.home() / "AppData" / "Local") / "pcemu"
     return Path(os.environ.get("XDG_DATA_HOME") or Path.home() / ".local" / "share") / "pcemu"
+
+
+def session_folder() -> Path:
+    """Where the sessions of images are beside which nothing can be written."""
+    return data_folder() / "sessions"
+
+
+def was_interrupted(disk: SessionDisk) -> bool:
+    """True when the last session was neither decided nor kept."""
+    return disk.found is State.INTERRUPTED

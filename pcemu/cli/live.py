@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 
 from pcemu.cli.disks import SessionDisk
+from pcemu.cli.upkeep import Upkeep
 from pcemu.errors import UsageError
 from pcemu.frontends.window.controls import Controls
 from pcemu.frontends.window.display import Display, NoDisplay
@@ -18,6 +19,7 @@ UNCHANGED = "nothing changed, base untouched"
 def open_window(
     pc: Machine,
     disks: Sequence[SessionDisk],
+    upkeep: Upkeep,
     between: Callable[[], None],
     *,
     scale: int | None,
@@ -37,6 +39,8 @@ def open_window(
         reset=pc.reset,
         drives=[DriveLight(name, drive) for name, drive in zip(names, drives, strict=True)],
         undo_state=lambda: _undo_state(disks),
+        checkpoint=upkeep.checkpoint,
+        revert=upkeep.revert,
         between=between,
     )
     try:

@@ -1,151 +1,160 @@
-"""The end of a session: commit or discard what the guest wrote."""
+"""The end of a session: what becomes of all that the guest wrote."""
 
 from __future__ import annotations
 
-import sys
-import time
-from collections.abc import Callable, Sequence
-from types import TracebackType
-from typing import TYPE_CHECKING
+from collections.abc import Sequence
 
-from pcemu.cli.disks import SessionDisk, amount
-from pcemu.cli.output import ask, complain, note
-from pcemu.cli.signals import Interrupted, Interrupts
-from pcemu.errors import ImageError
+from pcemu.cli.disks import Progress, SessionDisk, look_at
+from pcemu.cli.output import complain, note
+from pcemu.cli.progress import ProgressBar
+from pcemu.cli.signals import Interrupts
+from pcemu.drives.changes import Changes
+from pcemu.drives.changes_text import amount
+from pcemu.errors import PcemuError
+from pcemu.frontends.prompt import BRANCH, COMMIT, DISCARD, KEEP, Answer, Asker, Question, Reply
 
-if TYPE_CHECKING:
-    from rich.progress import Progress as Bar
-
-PROGRESS_AFTER = 0.5  # s
+MUCH_DATA = 32 << 20  # bytes
+MANY_FILES = 50
+YES = Answer("yes", "do it")
+NO = Answer("no", "ask again")
 
 
 class OnExit:
-    """Asks the user, unless that was said beforehand (``wish``), and does it."""
+    """Asks the user, unless that was said beforehand (``wish``), and does it.
+
+    ``wish`` is ask, commit, discard, keep, or branch with a name. ``asker`` is None when there is nobody to
+    ask: then the session is kept.
+    """
 
     def __init__(
         self,
         disks: Sequence[SessionDisk],
-        wish: str,
+        wish: Reply,
         interrupts: Interrupts,
+        asker: Asker | None,
         *,
-        askable: bool,
         quiet: bool,
+        preserve_siblings: bool = False,
     ) -> None:
         self._disks = disks
         self._wish = wish
         self._interrupts = interrupts
-        self._askable = askable and sys.stdin.isatty() and sys.stderr.isatty()
+        self._asker = asker
         self._quiet = quiet
+        self._preserve = preserve_siblings
 
     def settle(self) -> int:
-        """Commit or discard; the exit code, 0 when that worked."""
+        """Do what was decided; the exit code, 0 when that worked."""
+        for disk in self._disks:
+            if not disk.changed:
+                disk.session.discard()
         changed = [disk for disk in self._disks if disk.changed]
-        if not changed:
-            return 0
-        answer = self._wish
-        while True:
-            asked = answer == "ask"
-            if asked:
-                answer = self._ask(changed)
-            if answer != "commit":
-                self._discard(changed, asked=asked and answer == "discard")
-                return 0
+        reply: Reply | None = self._wish
+        while changed:
+            if reply is not None and reply.word == "ask":
+                reply = self._ask(changed)
             try:
-                self._commit(changed)
+                self._do(reply or Reply(KEEP.word), changed)
                 return 0
-            except ImageError as error:
+            except PcemuError as error:
                 complain(str(error))
-                if not self._askable:
-                    return error.exit_code
-            # The changes are still in memory: the user may free the image and try again.
-            changed = [disk for disk in self._disks if disk.changed]
-            answer = "ask"
+                code = error.exit_code
+            # Nothing is lost: the user may mend what went wrong and try again.
+            changed = [disk for disk in changed if disk.session.numbers]
+            if self._asker is None:
+                self._keep(changed)
+                return code
+            for disk in changed:
+                disk.session.start()
+            reply = Reply("ask")
+        return 0
 
-    def _ask(self, changed: Sequence[SessionDisk]) -> str:
-        """``commit`` or ``discard``; "" when there is no answer."""
-        if not self._askable:
-            return ""
-        question = f"This session changed {_changes(changed)}: commit or discard? [c/d] "
-        interrupted = 0
-        while interrupted < 2:  # the first Ctrl-C may be one too many for the guest
-            ask(question)
-            try:
-                with self._interrupts.at_once():
-                    line = sys.stdin.readline()
-            except Interrupted as signal:
-                ask("\n")
-                interrupted += 1 if signal.by_user else 2
-                continue
-            if not line:
-                ask("\n")
-                break
-            answer = line.strip().lower()
-            for word in ("commit", "discard"):
-                if answer and word.startswith(answer):
-                    return word
-        return ""
+    def _ask(self, changed: Sequence[SessionDisk]) -> Reply | None:
+        """What the user wants; None when nobody answers."""
+        if self._asker is None:
+            return None
+        found = look_at(changed)
+        notes = tuple(line for _, _, lines in found for line in lines)
+        question = Question("What becomes of these changes?", (COMMIT, DISCARD, KEEP, BRANCH), notes)
+        while True:
+            reply = self._asker(question)
+            loss = _loss(reply, found)
+            if reply is None or not loss:
+                return reply
+            sure = self._asker(Question(loss, (YES, NO)))
+            if sure is None:
+                return None
+            if sure.word == YES.word:
+                return reply
+
+    def _do(self, reply: Reply, changed: Sequence[SessionDisk]) -> None:
+        if reply.word == COMMIT.word:
+            self._commit(changed)
+        elif reply.word == DISCARD.word:
+            self._discard(changed)
+        elif reply.word == BRANCH.word:
+            self._branch(reply.text, changed)
+        else:
+            self._keep(changed)
 
     def _commit(self, changed: Sequence[SessionDisk]) -> None:
         for disk in changed:
             sectors = disk.changed
-            with ProgressBar(lambda: self._interrupts.number is not None) as progress:
-                disk.commit(progress)
-            self._say(f"committed {amount(sectors)} to {disk.target}")
+            with ProgressBar("writing", quiet=self._quiet) as bar:
+                disk.session.commit(self._undisturbed(bar), preserve_siblings=self._preserve)
+            self._say(f"committed {amount(sectors)} to {disk.path}")
 
-    def _discard(self, changed: Sequence[SessionDisk], *, asked: bool) -> None:
-        changes = _changes(changed)
+    def _discard(self, changed: Sequence[SessionDisk]) -> None:
         for disk in changed:
-            disk.drive.discard_all()
-        how = "" if asked or self._wish == "discard" else "; --on-exit commit keeps such changes"
-        self._say(f"discarded {changes}{how}")
+            changes = disk.changes
+            disk.session.discard()
+            self._say(f"discarded {changes}; {disk.path} is as it was")
+
+    def _branch(self, name: str, changed: Sequence[SessionDisk]) -> None:
+        for number, disk in enumerate(changed, 1):
+            its_name = name if len(changed) == 1 else f"{name}-{number}"
+            changes = disk.changes
+            with ProgressBar("writing", quiet=self._quiet) as bar:
+                path = disk.session.branch(its_name, self._undisturbed(bar))
+            self._say(f"saved {changes} as {path}; {disk.path} is as it was")
+
+    def _keep(self, changed: Sequence[SessionDisk]) -> None:
+        for disk in changed:
+            changes = disk.changes if disk.session.running else "the changes"
+            disk.session.keep()
+            self._say(
+                f"kept {changes}, to be decided later: `pcemu session commit {disk.path}` or "
+                f"`pcemu session discard {disk.path}`; `pcemu run` goes on with them"
+            )
+
+    def _undisturbed(self, bar: ProgressBar) -> Progress:
+        """What shows how far a commit got; when a signal came, the user hears why nothing happens."""
+        said = False
+
+        def progress(done: int, total: int) -> None:
+            nonlocal said
+            bar(done, total)
+            if not said and self._interrupts.number is not None:
+                said = True
+                note("still writing: a commit that has begun is finished")
+
+        return progress
 
     def _say(self, text: str) -> None:
         if not self._quiet:
             note(text)
 
 
-def _changes(disks: Sequence[SessionDisk]) -> str:
-    return " and ".join(disk.changes for disk in disks)
-
-
-class ProgressBar:
-    """A context manager and callback for commits: a bar on a terminal when one takes over half a second.
-
-    The first time ``interrupted`` tells of a signal, the user hears why nothing happens.
-    """
-
-    def __init__(self, interrupted: Callable[[], bool]) -> None:
-        self._interrupted = interrupted
-        self._start = time.monotonic()
-        self._bar: Bar | None = None
-        self._said = False
-
-    def __call__(self, done: int, total: int) -> None:
-        """Show how far a commit got."""
-        if self._bar is None and time.monotonic() - self._start > PROGRESS_AFTER:
-            self._bar = self._open()
-        if self._bar is not None:
-            self._bar.update(self._bar.task_ids[0], completed=done, total=total)
-        if not self._said and self._interrupted():
-            self._said = True
-            note("still writing: a commit that has begun is finished")
-
-    @staticmethod
-    def _open() -> Bar:
-        from rich.console import Console  # most commits are done before this is imported
-        from rich.progress import Progress as Bar
-
-        console = Console(stderr=True)
-        bar = Bar(console=console, disable=not console.is_terminal)
-        bar.add_task("writing", total=None)
-        bar.start()
-        return bar
-
-    def __enter__(self) -> ProgressBar:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
-    ) -> None:
-        if self._bar is not None:
-            self._bar.stop()
+def _loss(reply: Reply | None, found: Sequence[tuple[SessionDisk, Changes | None, list[str]]]) -> str:
+    """What to ask once more, when an answer is about much; nothing otherwise."""
+    if reply is None or reply.word not in (COMMIT.word, DISCARD.word):
+        return ""
+    looks = [changes for _, changes, _ in found if changes is not None]
+    files = sum(len(volume.files) for changes in looks for volume in changes.volumes)
+    size = sum(changes.size for changes in looks)
+    if size < MUCH_DATA and files < MANY_FILES:
+        return ""
+    what = f"{amount(sum(changes.sectors for changes in looks))} in {files:,} files"
+    if reply.word == DISCARD.word:
+        return f"{what} will be gone for good. Discard them?"
+    return f"{what} will be written over what the image holds now, for good. Commit them?"

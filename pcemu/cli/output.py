@@ -30,6 +30,11 @@ def complain(text: str) -> None:
     _print(sys.stderr, f"pcemu: {text}", fg="red")
 
 
+def say(text: str) -> None:
+    """Print a line of a question, or of what is being talked about, on stderr."""
+    _print(sys.stderr, text)
+
+
 def ask(question: str) -> None:
     """Put a question on stderr; the answer follows on the same line."""
     _print(sys.stderr, question, newline=False)

@@ -3,29 +3,37 @@
 from __future__ import annotations
 
 import datetime
+import re
 from pathlib import Path
 from typing import Any
 
 import click
 
 from pcemu.cli.script import STEPS, ScriptCommand, steps
+from pcemu.cli.ui import HEADLESS, UIS
+from pcemu.frontends.prompt import BRANCH, COMMIT, DISCARD, KEEP, Reply
 from pcemu.pacing import PACES
 
 AS_IT_IS = "\b\n"  # click does not wrap the paragraph that begins with this line
 
 HELP = r"""Run a PC whose hard disks are the raw images DISK (up to four), or the demo disk.
 
-Started in a terminal, it shows the guest's screen there, and your keys go to the guest; Ctrl-] ends the
-session. With --headless, or when input or output is not a terminal, nothing is shown while it runs; the
-final screen is printed on stdout, messages go to stderr.
+Where a display is found, the guest's screen is shown in a window; the right Ctrl key with H shows which keys
+are pcemu's. Otherwise it is shown in the terminal; Ctrl-] ends the session there. Your keys go to the guest.
+With --ui headless, or without a terminal, nothing is shown while it runs; the final screen is printed on
+stdout, messages go to stderr. A script whose output is not a terminal runs headless by itself.
 
-What the guest writes stays in memory: no image changes while the session runs, nor when it crashes. At the
-end you decide (--on-exit): commit writes the changed sectors into the images, discard forgets them. Where
-nobody can be asked, they are discarded, and a line says so. The demo disk is committed to a copy of your
-own (~/.local/share/pcemu/demo.img), which the next `pcemu run` uses; delete it to start afresh.
+What the guest writes goes to a drive of its own beside the image (DISK.pcemu): no image changes while the
+session runs, nor when it crashes. At the end you see what was changed and decide (--on-exit): commit writes
+it into the images, discard forgets it, keep leaves the decision for later (the next `pcemu run` goes on with
+it; see `pcemu session`), branch:NAME saves it as an image of its own, built on DISK. Where nobody can be
+asked, it is kept, and a line says so. The demo disk is a copy of your own (~/.local/share/pcemu/demo.img);
+delete it to start afresh.
+
+A checkpoint is a moment to which `pcemu session revert` can go back: Ctrl-\ makes one, or --checkpoint-every.
 
 --type, --press and --until can be given many times and mixed. They are done in the order in which they are
-given; in a terminal the session is yours after the last one. Without any, a headless guest runs for
+given; in a window or terminal the session is yours after the last one. Without any, a headless guest runs for
 --timeout seconds.
 
 \b
@@ -38,7 +46,7 @@ EPILOG = r"""
 \b
 Examples:
   pcemu run                                     the demo disk
-  pcemu run freedos.img                         live in this terminal
+  pcemu run freedos.img                         live, in a window or in this terminal
   pcemu run --headless --until 'C:\>' --type 'dir\n' --until 'bytes free' freedos.img
   pcemu run --headless --timeout 5 --screenshot boot.png --on-exit discard freedos.img
   pcemu run --headless --until 'C:\>' --type 'cd \\work\n' --on-exit commit freedos.img
@@ -46,7 +54,7 @@ Examples:
 
 \b
 Exit codes:
-  0    the session ended, and commit or discard were done
+  0    the session ended, and what was decided was done
   2    wrong usage: an option, a key name, a file to write that cannot be written
   3    an image does not exist
   4    an image is not usable: empty, truncated, not a multiple of 512 bytes, a directory
@@ -58,6 +66,9 @@ Exit codes:
 To complete options with Tab in bash: eval "$(_PCEMU_COMPLETE=bash_source pcemu)"; zsh and fish likewise.
 """.replace("\\b\n", AS_IT_IS)
 
+MAX_SCALE = 16
+ON_EXIT = ("ask", COMMIT.word, DISCARD.word, KEEP.word, BRANCH.word)
+INTERVAL = re.compile(r"(?:(\d+(?:\.\d+)?)h)?(?:(\d+(?:\.\d+)?)m)?(?:(\d+(?:\.\d+)?)s?)?")
 LONGEST = 1e9  # s; thirty years
 FIRST_YEAR, LAST_YEAR = 1980, 2099  # what DOS can count
 
@@ -84,13 +95,40 @@ def _seconds(ctx: click.Context, parameter: click.Parameter, value: float | None
     return value
 
 
+def _interval(ctx: click.Context, parameter: click.Parameter, value: str | None) -> float | None:
+    """Seconds from a text such as ``1h``, ``10m30s`` or ``90``."""
+    if value is None:
+        return None
+    match = INTERVAL.fullmatch(value.strip().lower())
+    seconds = 0.0
+    if match is not None:
+        hours, minutes, rest = (float(part or 0) for part in match.groups())
+        seconds = hours * 3600 + minutes * 60 + rest
+    if not 1 <= seconds <= LONGEST:
+        raise click.BadParameter(f"{value!r}: expected a time such as 1h, 10m or 90s")
+    return seconds
+
+
+def _on_exit(ctx: click.Context, parameter: click.Parameter, value: str) -> Reply:
+    """The answer to the question at the end."""
+    word, colon, name = value.partition(":")
+    if word not in ON_EXIT or bool(name) != (word == BRANCH.word) or (colon and not name):
+        raise click.BadParameter(f"{value!r}: expected ask, commit, discard, keep or branch:NAME")
+    return Reply(word, name)
+
+
+def _complete_on_exit(ctx: click.Context, parameter: click.Parameter, incomplete: str) -> list[str]:
+    words = [word + (":" if word == BRANCH.word else "") for word in ON_EXIT]
+    return [word for word in words if word.startswith(incomplete)]
+
+
 @click.command(cls=ScriptCommand, help=HELP, epilog=EPILOG, short_help="Run a PC.")
 @click.argument("disks", nargs=-1, metavar="[DISK]...", type=click.Path(path_type=Path))
 @click.option("--memory", metavar="MIB", type=int, default=32, show_default=True, help="RAM.")
 @click.option(
     "--pace",
     type=click.Choice(PACES),
-    help="realtime keeps to the wall clock; max never waits. [default: realtime in a terminal, else max]",
+    help="realtime keeps to the wall clock; max never waits. [default: max when headless, else realtime]",
 )
 @click.option(
     "--mips",
@@ -111,7 +149,17 @@ def _seconds(ctx: click.Context, parameter: click.Parameter, value: float | None
 @click.option(
     "--debug-console", metavar="FILE", type=click.Path(path_type=Path), help="Bytes written to port E9h."
 )
-@click.option("--headless", is_flag=True, help="Show nothing live, also in a terminal.")
+@click.option(
+    "--ui", type=click.Choice(UIS), help="Where to show the screen. [default: the first that works]"
+)
+@click.option("--headless", is_flag=True, help="The same as --ui headless.")
+@click.option(
+    "--scale",
+    metavar="N",
+    type=click.IntRange(1, MAX_SCALE),
+    help="Pixels of the window for a dot of the guest. [default: as the display is large]",
+)
+@click.option("--full-screen", is_flag=True, help="Let the window fill the display.")
 @click.option("--type", "typed", metavar="TEXT", multiple=True, help="Step: type TEXT.")
 @click.option("--press", "pressed", metavar="CHORD", multiple=True, help="Step: press keys together.")
 @click.option("--until", "awaited", metavar="TEXT", multiple=True, help="Step: wait for TEXT on the screen.")
@@ -120,7 +168,7 @@ def _seconds(ctx: click.Context, parameter: click.Parameter, value: float | None
     metavar="SECONDS",
     type=float,
     callback=_seconds,
-    help="Virtual time for each step. [default: 60 headless, none in a terminal]",
+    help="Virtual time for each step. [default: 60 headless, else none]",
 )
 @click.option(
     "--screenshot",
@@ -130,10 +178,30 @@ def _seconds(ctx: click.Context, parameter: click.Parameter, value: float | None
 )
 @click.option(
     "--on-exit",
-    type=click.Choice(["ask", "commit", "discard"]),
+    metavar="WHAT",
+    callback=_on_exit,
+    shell_complete=_complete_on_exit,
     default="ask",
     show_default=True,
-    help="What becomes of the guest's writes.",
+    help="What becomes of the guest's writes: ask, commit, discard, keep or branch:NAME.",
+)
+@click.option("--session", metavar="NAME", default="default", help="A session besides the usual one.")
+@click.option(
+    "--checkpoint-every", metavar="TIME", callback=_interval, help="Virtual time, such as 1h or 10m30s."
+)
+@click.option(
+    "--keep-checkpoints",
+    metavar="N",
+    type=click.IntRange(1, 200),
+    default=24,
+    show_default=True,
+    help="Merge the oldest of more automatic checkpoints than that.",
+)
+@click.option("--ask-every", metavar="TIME", callback=_interval, help="Ask whether to commit meanwhile.")
+@click.option(
+    "--preserve-siblings",
+    is_flag=True,
+    help="Let a commit first copy what it changes to other sessions of the image.",
 )
 @click.option(
     "--bios",
@@ -146,6 +214,10 @@ def _seconds(ctx: click.Context, parameter: click.Parameter, value: float | None
 def run(ctx: click.Context, /, disks: tuple[Path, ...], **options: Any) -> None:
     """Turn the command line into a session and run it."""
     script = steps(ctx)
+    if options.pop("headless"):
+        if options["ui"] not in (None, HEADLESS):
+            raise click.UsageError(f"--headless does not go with --ui {options['ui']}")
+        options["ui"] = HEADLESS
     for name in STEPS:
         del options[name]
     from pcemu.cli.runner import Options, Runner  # --help and Tab shall not wait for the whole machine

@@ -3,20 +3,31 @@
 from __future__ import annotations
 
 import datetime
+import time
 from collections.abc import Callable, Sequence
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
+from pcemu.cli.asking import TerminalAsker
+from pcemu.cli.begin import begin
 from pcemu.cli.disks import SessionDisk, open_disks
 from pcemu.cli.on_exit import OnExit
 from pcemu.cli.output import complain, note, result
 from pcemu.cli.script import Step
 from pcemu.cli.signals import Interrupted, Interrupts
+from pcemu.cli.ui import HEADLESS, TERMINAL, WINDOW, choose
+from pcemu.cli.upkeep import Upkeep
 from pcemu.errors import GuestError, PcemuError, TimeoutReached, UsageError
 from pcemu.frontends import terminal
+from pcemu.frontends.prompt import Asker, Question, Reply
 from pcemu.frontends.serial import SerialEnd, open_file, open_serial
+from pcemu.frontends.view import SessionEnded, View
 from pcemu.machine import DEFAULT_TIMEOUT, Machine, MachineConfig
+
+if TYPE_CHECKING:
+    from pcemu.frontends.window.view import WindowView
 
 NO_TIMEOUT = 1e9  # s; thirty years
 LIVE_STRETCH = 60.0  # s
@@ -36,10 +47,17 @@ class Options:
     date: datetime.datetime | None
     serial: str
     debug_console: Path | None
-    headless: bool
+    ui: str | None
+    scale: int | None
+    full_screen: bool
     timeout: float | None
     screenshot: Path | None
-    on_exit: str
+    on_exit: Reply
+    session: str
+    checkpoint_every: float | None
+    keep_checkpoints: int
+    ask_every: float | None
+    preserve_siblings: bool
     bios: Path | None
     quiet: bool
 
@@ -49,37 +67,71 @@ class Runner:
 
     def __init__(self, options: Options) -> None:
         self._options = options
-        self._live = not options.headless and terminal.available()
+        self._ui = choose(options.ui, scripted=bool(options.steps))
+        self._live = self._ui != HEADLESS
+        self._window: WindowView | None = None
         self._interrupts = Interrupts()
         self._host_errors: list[str] = []
         self._tell_host_error: Callable[[str], None] = complain
+        self._asker = TerminalAsker(self._interrupts)
+        self._upkeep: Upkeep
 
     def run(self) -> int:
         """The whole session. PcemuError when it cannot even begin."""
         options = self._options
-        if self._live and options.serial == "stdout":
+        if self._ui == TERMINAL and options.serial == "stdout":
             raise UsageError("--serial stdout: the screen is shown there; use file:PATH, pty or --headless")
         with ExitStack() as stack:
             stack.enter_context(self._interrupts)
-            disks = open_disks(options.disks)
+            disks = open_disks(options.disks, options.session)
             for disk in disks:
                 stack.callback(disk.close)
+            asker = self._asker if self._live and self._asker.available else None
+            begin(disks, asker, self._interrupts, quiet=options.quiet)
             serial = open_serial(options.serial, self._on_sink_error)
             stack.callback(serial.close)
             pc = self._machine(disks, serial, stack)
             if serial.description:
                 note(f"COM1 is {serial.description}")
-            ending = self._play(pc, disks, serial)
+            self._upkeep = Upkeep(
+                disks,
+                pc.clock,
+                self._notice,
+                pc.reset,
+                checkpoint_every=options.checkpoint_every,
+                keep_checkpoints=options.keep_checkpoints,
+                ask_every=options.ask_every,
+                preserve_siblings=options.preserve_siblings,
+            )
+            if self._ui == WINDOW:
+                self._window = stack.enter_context(self._open_window(pc, disks, serial))
+            try:
+                ending = self._play(pc, disks, serial)
+            finally:
+                self._upkeep.finish()
             code = self._show_end(pc, ending)
             return self._settle(disks, ending) or code
 
     def _settle(self, disks: Sequence[SessionDisk], ending: Ending) -> int:
-        """Commit or discard; the exit code, 0 when that worked."""
+        """Do with the session what the user wants; the exit code, 0 when that worked."""
         options = self._options
         # Who sent SIGTERM or SIGHUP is not there to be asked.
         gone = isinstance(ending, Interrupted) and not ending.by_user
-        on_exit = OnExit(disks, options.on_exit, self._interrupts, askable=not gone, quiet=options.quiet)
+        on_exit = OnExit(
+            disks,
+            options.on_exit,
+            self._interrupts,
+            None if gone else self._whom_to_ask(),
+            quiet=options.quiet,
+            preserve_siblings=options.preserve_siblings,
+        )
         return on_exit.settle()
+
+    def _whom_to_ask(self) -> Asker | None:
+        """The user, in the window or on the terminal; None when there is nobody."""
+        if self._window is not None:
+            return self._window.ask
+        return self._asker if self._asker.available else None
 
     def _machine(self, disks: Sequence[SessionDisk], serial: SerialEnd, stack: ExitStack) -> Machine:
         options = self._options
@@ -102,7 +154,15 @@ class Runner:
             )
         )
 
+    def _notice(self, text: str) -> None:
+        """Tell of the session's own doings: below the screen, or as a note."""
+        if self._tell_host_error is not complain:
+            self._tell_host_error(text)
+        elif not self._options.quiet:
+            note(text)
+
     def _on_host_error(self, error: OSError) -> None:
+        self._upkeep.on_host_error(error)
         where = f"{error.filename}: " if error.filename else ""
         self._tell(f"{where}the host failed, and the guest was told of it: {error.strerror}")
 
@@ -119,14 +179,22 @@ class Runner:
     def _play(self, pc: Machine, disks: Sequence[SessionDisk], serial: SerialEnd) -> Ending:
         """Run the guest to the session's end, and leave the terminal as it was."""
         try:
-            if self._live:
-                self._play_live(pc, disks, serial)
+            if self._window is not None:
+                self._upkeep.asker = self._window.ask
+                self._play_live(pc, serial, self._window)
+            elif self._live:
+                self._play_in_terminal(pc, disks, serial)
             else:
                 self._play_headless(pc, serial)
-        except terminal.SessionEnded:
+        except SessionEnded:
             return None
         except (GuestError, TimeoutReached, Interrupted) as ending:
             return ending
+        finally:
+            self._tell_host_error = complain
+            if self._live:  # what was shown beside the screen is gone with it
+                for message in self._host_errors:
+                    complain(message)
         return None
 
     def _play_headless(self, pc: Machine, serial: SerialEnd) -> None:
@@ -135,40 +203,75 @@ class Runner:
         def after_step() -> None:
             self._interrupts.check()
             _pass_on(serial, pc)
+            self._upkeep.after_step()
 
+        def wait(seconds: float) -> None:
+            self._interrupts.check()
+            time.sleep(seconds)
+
+        self._upkeep.wait = wait
         pc.pacer.after_step = after_step
         for step in self._options.steps:
             step.play(pc, timeout)
         if not self._options.steps:
             pc.run(timeout)
 
-    def _play_live(self, pc: Machine, disks: Sequence[SessionDisk], serial: SerialEnd) -> None:
+    def _open_window(self, pc: Machine, disks: Sequence[SessionDisk], serial: SerialEnd) -> WindowView:
+        from pcemu.cli.live import open_window  # with pygame, which nobody else shall wait for
+
+        options = self._options
+        return open_window(
+            pc,
+            disks,
+            self._upkeep,
+            self._interrupts.check,
+            scale=options.scale,
+            full_screen=options.full_screen,
+        )
+
+    def _play_in_terminal(self, pc: Machine, disks: Sequence[SessionDisk], serial: SerialEnd) -> None:
         names = ", ".join(disk.path.name for disk in disks)
         view = terminal.TerminalView(
-            lambda: pc.screen, pc.clock, pc.keyboard, f"pcemu: {names}. Ctrl-] ends the session."
+            lambda: pc.screen,
+            pc.clock,
+            pc.keyboard,
+            f"pcemu: {names}. Ctrl-] ends the session, Ctrl-\\ makes a checkpoint.",
         )
+        view.actions[terminal.CHECKPOINT] = lambda: self._notice(self._upkeep.checkpoint())
         descriptor = serial.fileno()
         if descriptor is not None:
             view.watched.append(descriptor)
+
+        def asker(question: Question) -> Reply | None:
+            with view.aside():
+                return self._asker(question)
+
+        self._upkeep.asker = asker
+        with view:
+            self._play_live(pc, serial, view)
+
+    def _play_live(self, pc: Machine, serial: SerialEnd, view: View) -> None:
+        """Run the guest in a view until the user ends the session."""
 
         def after_step() -> None:
             self._interrupts.check()
             _pass_on(serial, pc)
             view.update()
+            self._upkeep.after_step()
 
+        def wait(seconds: float) -> None:
+            self._interrupts.check()
+            view.wait(seconds)
+            view.update()
+
+        self._upkeep.wait = wait
         pc.pacer.after_step = after_step
         pc.pacer.wait = view.wait
         self._tell_host_error = view.alarm
-        try:
-            with view:
-                for step in self._options.steps:
-                    step.play(pc, self._options.timeout or NO_TIMEOUT)
-                while True:
-                    pc.run(LIVE_STRETCH)
-        finally:
-            self._tell_host_error = complain
-            for message in self._host_errors:
-                complain(message)
+        for step in self._options.steps:
+            step.play(pc, self._options.timeout or NO_TIMEOUT)
+        while True:
+            pc.run(LIVE_STRETCH)
 
     # -- telling ----------------------------------------------------------------------------------
 
@@ -186,6 +289,9 @@ class Runner:
                 code = error.exit_code
         if ending is not None:
             complain(str(ending))
+            if failed and self._window is not None:
+                with suppress(Interrupted):
+                    self._window.tell("The session cannot go on", str(ending))
             code = ending.exit_code
         return code
 

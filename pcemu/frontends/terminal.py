@@ -16,7 +16,8 @@ import signal
 import sys
 import time
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from types import FrameType, TracebackType
 from typing import Any
 
@@ -24,6 +25,7 @@ from pcemu.clock import MILLISECOND, Clock
 from pcemu.devices.keyboard import Keyboard
 from pcemu.frontends.ansi import CSI, ERASE_SCREEN, RESET, SHOW_CURSOR, diff
 from pcemu.frontends.terminal_keys import NO_KEY, KeyDecoder
+from pcemu.frontends.view import SessionEnded
 from pcemu.keys import Chord, Key
 from pcemu.screen import TextScreen
 
@@ -34,6 +36,7 @@ except ImportError:  # Windows
     termios = None  # type: ignore[assignment]
 
 END_SESSION: Chord = (Key.LEFT_CTRL, Key.RIGHT_BRACKET)
+CHECKPOINT: Chord = (Key.LEFT_CTRL, Key.BACKSLASH)
 
 ENTER_ALTERNATE_SCREEN, LEAVE_ALTERNATE_SCREEN = f"{CSI}?1049h", f"{CSI}?1049l"
 DEFAULT_CURSOR = f"{CSI}0 q"
@@ -49,10 +52,6 @@ MAX_AHEAD = 0.05  # s by which keys may drive the guest ahead of real time
 READ_SIZE = 4096
 KEY_DOWN = 10 * MILLISECOND
 KEY_RETRY = MILLISECOND
-
-
-class SessionEnded(Exception):
-    """The user ended the session, or the terminal went away."""
 
 
 def available() -> bool:
@@ -104,6 +103,7 @@ class TerminalView:
 
     def __init__(self, look: Callable[[], TextScreen], clock: Clock, keyboard: Keyboard, note: str) -> None:
         self.watched: list[int] = []
+        self.actions: dict[Chord, Callable[[], None]] = {}
         self._look = look
         self._fingers = Fingers(clock, keyboard)
         self._decoder = KeyDecoder()
@@ -133,6 +133,16 @@ class TerminalView:
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
         self._restore()
+
+    @contextmanager
+    def aside(self) -> Iterator[None]:
+        """Inside, the terminal is as it was before: for a question to the user."""
+        self._restore()
+        try:
+            yield
+        finally:
+            self.__enter__()
+            self._resized = True
 
     def _restore(self) -> None:
         signal.signal(signal.SIGWINCH, self._old_handler)
@@ -197,7 +207,9 @@ class TerminalView:
         for chord in chords:
             if chord == END_SESSION:
                 raise SessionEnded
-            if chord == NO_KEY:
+            if chord in self.actions:
+                self.actions[chord]()
+            elif chord == NO_KEY:
                 self._send(BELL)
             else:
                 self._fingers.strike(chord)

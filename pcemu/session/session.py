@@ -21,7 +21,7 @@ from types import TracebackType
 from typing import Self
 
 from pcemu.drives.chain import Chain
-from pcemu.drives.changes import Changes, changed_runs, compare, count_sectors
+from pcemu.drives.changes import Changes, changed_runs, compare
 from pcemu.drives.commit import commit
 from pcemu.drives.create import create_differencing
 from pcemu.drives.freeze import freeze, revert
@@ -35,6 +35,7 @@ from pcemu.drives.probe import Format
 from pcemu.drives.raw import FlatDrive
 from pcemu.drives.replace import finish
 from pcemu.drives.sparse import SparseLayer
+from pcemu.drives.transfer import count_sectors
 from pcemu.errors import UsageError
 from pcemu.session.branch import branch_path, save_branch
 from pcemu.session.files import open_session, refuse_children, remove_if_empty
@@ -82,7 +83,7 @@ class Session(SessionRecord):
     @property
     def changed_sectors(self) -> int:
         """How many sectors differ from the image, in that they were written."""
-        return count_sectors(changed_runs(self._own_layers()))
+        return count_sectors(self._own_layers())
 
     def changes(self, letters: dict[int, str] | None = None) -> Changes:
         """What the session changed, files too."""

@@ -20,11 +20,12 @@ import pytest
 from click.shell_completion import ShellComplete
 
 from pcemu import cli
-from pcemu.cli.disks import SessionDisk
 from pcemu.cli.script import unescape
+from pcemu.drives.hostfile import HostFile, SystemCalls
 from pcemu.drives.raw import RawDrive
-from pcemu.errors import ImageAccessError, UsageError
+from pcemu.errors import UsageError
 from pcemu.resources import resource
+from pcemu.session.session import Session
 from tests.boot import IDLE, boot_drive
 
 Run = Callable[..., tuple[int, str, str]]
@@ -90,10 +91,15 @@ def test_without_a_disk_the_demo_disk_boots(run: Run) -> None:
     assert "booted for the first time" in out
     assert "\x1b" not in out + err
     assert err.count("\n") == 1
-    assert "discarded" in err
+    assert "kept" in err
     assert "demo.img" in err
-    assert "--on-exit commit" in err
+    assert "pcemu session commit" in err
     assert fingerprint(resource("demo.img")) == before
+
+
+def test_an_unchanged_demo_disk_leaves_no_copy(run: Run, tmp_path: Path) -> None:
+    assert run("--timeout", "2", "--on-exit", "discard")[0] == 0
+    assert list((tmp_path / "data" / "pcemu").iterdir()) == []
 
 
 def test_a_committed_demo_disk_is_the_users_own_copy(run: Run, tmp_path: Path) -> None:
@@ -120,9 +126,10 @@ def test_steps_are_done_in_the_order_given(run: Run, tmp_path: Path) -> None:
 def test_the_image_changes_in_a_commit_alone(run: Run, tmp_path: Path) -> None:
     disk = image(tmp_path / "disk.img", WRITER)
     before = fingerprint(disk)
-    for arguments in ((), ("--on-exit", "discard"), ("--on-exit", "ask")):
+    for arguments in ((), ("--on-exit", "keep"), ("--on-exit", "discard"), ("--on-exit", "branch:saved")):
         assert run(*WRITE, *arguments, disk)[0] == 0
         assert fingerprint(disk) == before
+    (tmp_path / "saved.vhd").unlink()  # which would change with the image
     code, _, err = run(*WRITE, "--on-exit", "commit", disk)
     assert code == 0
     assert "committed 1 sector (0.5 KiB)" in err
@@ -230,6 +237,12 @@ def test_a_commit_waits_for_no_other_session(run: Run, tmp_path: Path) -> None:
         (("--debug-console", "/nowhere/x"), "/nowhere/x"),
         (("--bios", "/nowhere/x"), "/nowhere/x"),
         (("--pace", "slow"), "slow"),
+        (("--on-exit", "forget"), "branch:NAME"),
+        (("--on-exit", "branch:"), "branch:NAME"),
+        (("--on-exit", "commit:x"), "branch:NAME"),
+        (("--checkpoint-every", "soon"), "1h"),
+        (("--ask-every", "0"), "1h"),
+        (("--session", "a/b"), "session's name"),
         (("--colour",), "--colour"),
     ],
 )
@@ -343,14 +356,14 @@ def test_a_commit_that_has_begun_is_finished(
     run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     disk = image(tmp_path / "disk.img", WRITER)
-    write = RawDrive.write
+    copy_from = HostFile.copy_from
 
-    def interrupted_write(drive: RawDrive, lba: int, data: bytes) -> None:
+    def interrupted_copy(file: HostFile, source: HostFile, *arguments: int) -> None:
         os.kill(os.getpid(), signal.SIGINT)
         os.kill(os.getpid(), signal.SIGTERM)
-        write(drive, lba, data)
+        copy_from(file, source, *arguments)
 
-    monkeypatch.setattr(RawDrive, "write", interrupted_write)
+    monkeypatch.setattr(HostFile, "copy_from", interrupted_copy)
     code, _, err = run(*WRITE, "--on-exit", "commit", disk)
     assert code == 0
     assert "still writing" in err
@@ -359,51 +372,77 @@ def test_a_commit_that_has_begun_is_finished(
     assert data[1024:1536] == data[:512]
 
 
-def test_a_full_host_disk_fails_the_commit(
-    run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize("code", [errno.ENOSPC, errno.EIO])
+def test_a_commit_that_fails_loses_nothing(
+    run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, code: int
 ) -> None:
     disk = image(tmp_path / "disk.img", WRITER)
 
-    def full(drive: RawDrive, lba: int, data: bytes) -> None:
-        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(drive.path))
+    def broken(file: HostFile, *arguments: object) -> None:
+        raise OSError(code, os.strerror(code), str(disk))
 
-    monkeypatch.setattr(RawDrive, "write", full)
-    code, _, err = run("-q", *WRITE, "--on-exit", "commit", disk)
-    assert code == 5
-    assert f"{disk}: writing the changes failed: No space left" in err
-    assert err.count("\n") == 1
-
-
-def test_a_failed_commit_can_be_repeated(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    def broken(drive: RawDrive, lba: int, data: bytes) -> None:
-        raise OSError(errno.EIO, "broken")
-
-    path = tmp_path / "disk.img"
-    path.write_bytes(bytes(1 << 20))
-    disk = SessionDisk(path)
-    disk.drive.write(7, b"x" * 512)
     with monkeypatch.context() as patch:
-        patch.setattr(RawDrive, "write", broken)
-        with pytest.raises(ImageAccessError, match="broken"):
-            disk.commit()
-    assert disk.changed == 1
-    disk.commit()
-    assert disk.changed == 0
-    disk.close()
-    assert path.read_bytes()[7 * 512 : 8 * 512] == b"x" * 512
+        patch.setattr(HostFile, "copy_from", broken)
+        exit_code, _, err = run("-q", *WRITE, "--on-exit", "commit", disk)
+    assert exit_code == 5
+    assert f"{disk}" in err
+    assert os.strerror(code) in err
+    assert "commit again" in err
+    code, _, err = run("--until", "R", "--on-exit", "discard", disk)
+    assert code == 0
+    assert "finishing the commit" in err
+    data = disk.read_bytes()
+    assert data[1024:1536] == data[:512]
 
 
-def test_changes_do_not_go_into_an_image_that_another_program_changed(tmp_path: Path) -> None:
-    path = tmp_path / "disk.img"
-    path.write_bytes(bytes(1 << 20))
-    disk = SessionDisk(path)
-    disk.drive.write(7, b"x" * 512)
-    path.write_bytes(b"y" * (1 << 20))
-    with pytest.raises(ImageAccessError, match="another program"):
-        disk.commit()
-    assert disk.changed == 1
-    disk.close()
-    assert path.read_bytes() == b"y" * (1 << 20)
+def test_changes_do_not_go_into_an_image_that_another_program_changed(run: Run, tmp_path: Path) -> None:
+    disk = image(tmp_path / "disk.img", WRITER)
+    assert run(*WRITE, disk)[0] == 0
+    disk.write_bytes(b"y" * (1 << 20))
+    before = fingerprint(disk)
+    code, _, err = run("--until", "R", "--on-exit", "commit", disk)
+    assert code == 4
+    assert "was changed or is another image" in err
+    assert fingerprint(disk) == before
+
+
+def test_a_kept_session_goes_on(run: Run, tmp_path: Path) -> None:
+    disk = image(tmp_path / "disk.img", WRITER)
+    before = fingerprint(disk)
+    assert "kept 1 sector (0.5 KiB) on disk.img" in run(*WRITE, "--on-exit", "keep", disk)[2]
+    code, _, err = run(*WRITE, "--on-exit", "discard", disk)
+    assert code == 0
+    assert "going on with the session of" in err
+    assert "which was kept: 1 sector" in err
+    assert fingerprint(disk) == before
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["disk.img"]
+
+
+def test_checkpoints_by_virtual_time(run: Run, tmp_path: Path) -> None:
+    """Of a guest that writes every few seconds, for minutes of its time; the oldest become one."""
+    waiting = "again: mov cx, 300\nwait_: hlt\nloop wait_\nmov byte [0x7DFD], cl"
+    writer = WRITER.replace("xor ax, ax\n    int 0x16", waiting).replace("say 'W'", "jmp again")
+    disk = image(tmp_path / "disk.img", writer)
+    steps = ("--until", "R", "--timeout", "590", "--until", "never")
+    code, _, _ = run("-q", *steps, "--checkpoint-every", "1m", "--keep-checkpoints", "3", disk)
+    assert code == 7
+    with Session(disk) as session:
+        assert 3 <= len(session.checkpoints) <= 4  # the last merge may not have been done in time
+        assert session.checkpoints[-1].number == 9
+        session.discard()
+
+
+def test_two_sessions_of_one_image(run: Run, tmp_path: Path) -> None:
+    disk = image(tmp_path / "disk.img", WRITER)
+    assert run("-q", *WRITE, "--session", "other", disk)[0] == 0
+    code, _, err = run("-q", *WRITE, "--on-exit", "commit", disk)
+    assert code == 2
+    assert "session 'other'" in err
+    assert "--preserve-siblings" in err
+    assert run("-q", "--until", "R", "--on-exit", "commit", "--preserve-siblings", disk)[0] == 0
+    data = disk.read_bytes()
+    assert data[1024:1536] == data[:512]
+    assert run("-q", "--until", "R", "--session", "other", "--on-exit", "discard", disk)[0] == 0
 
 
 def test_what_the_host_failed_at_is_told(run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -417,14 +456,14 @@ def test_what_the_host_failed_at_is_told(run: Run, tmp_path: Path, monkeypatch: 
         int 0x13
     """
     disk = image(tmp_path / "disk.img", source + READY + IDLE)
-    read = RawDrive.read
+    preadv = SystemCalls.preadv
 
-    def broken_read(drive: RawDrive, lba: int, buffer: memoryview) -> None:
-        if lba == 1:
-            raise OSError(errno.EIO, os.strerror(errno.EIO), str(drive.path))
-        read(drive, lba, buffer)
+    def broken(fd: int, buffers: list[memoryview], offset: int) -> int:
+        if offset == 512 and os.fstat(fd).st_ino == disk.stat().st_ino:
+            raise OSError(errno.EIO, os.strerror(errno.EIO), str(disk))
+        return preadv(fd, buffers, offset)
 
-    monkeypatch.setattr(RawDrive, "read", broken_read)
+    monkeypatch.setattr(SystemCalls, "preadv", staticmethod(broken))
     code, _, err = run("--until", "R", disk)
     assert code == 0
     assert err == f"pcemu: {disk}: the host failed, and the guest was told of it: Input/output error\n"
@@ -464,6 +503,7 @@ def test_tab_completes(monkeypatch: pytest.MonkeyPatch) -> None:
         return [item.value for item in complete.get_completions(list(arguments[:-1]), arguments[-1])]
 
     assert words("r") == ["run"]
-    assert words("run", "--on-exit", "") == ["ask", "commit", "discard"]
+    assert words("run", "--on-exit", "") == ["ask", "commit", "discard", "keep", "branch:"]
+    assert words("run", "--on-exit", "b") == ["branch:"]
     assert "--until" in words("run", "--type", "x", "--u")
     assert isinstance(cli.cli, click.Group)

@@ -138,7 +138,7 @@ def test_write_a_note_and_discard_it_then_commit_it(tmp_path: Path) -> None:
             session.until("Written to the disk")
             assert "Tea at 5? Yes!" in session.text
             session.child.send(CTRL_RIGHT_BRACKET)
-            session.until("commit or discard? [c/d]")
+            session.until("[c/d/k/b]")
             assert LEAVE in session.output
             session.child.sendline(answer)
             assert session.end() == 0
@@ -153,11 +153,11 @@ def test_a_question_is_asked_again_until_it_is_answered(tmp_path: Path) -> None:
         session.until("N new note")
         session.child.send(CTRL_RIGHT_BRACKET)
         for count, answer in enumerate(["", "maybe", "\x03", "\x03"], 1):
-            session.until(lambda count=count: session.output.count(b"[c/d]") == count)  # type: ignore[misc]
+            session.until(lambda count=count: session.output.count(b"[c/d/k/b]") == count)  # type: ignore[misc]
             session.child.send(answer if answer == "\x03" else answer + "\n")
         assert session.end() == 0
-        assert b"discarded" in session.output
-    assert not (tmp_path / "data").exists()
+        assert b"kept" in session.output
+    assert (tmp_path / "data" / "pcemu" / "demo.img.pcemu").exists()
 
 
 def test_keys_that_the_guest_cannot_have_ring_the_bell(tmp_path: Path) -> None:
@@ -239,11 +239,11 @@ def test_signals_restore_the_terminal(number: signal.Signals, code: int) -> None
         session.until("N new note")
         session.child.kill(number)
         if number == signal.SIGINT:
-            session.until("[c/d]")
+            session.until("[c/d/k/b]")
             session.child.sendline("d")
         assert session.end() == code
         session.assert_restored()
-        assert b"discarded" in session.output
+        assert (b"discarded" if number == signal.SIGINT else b"kept") in session.output
 
 
 def test_a_terminal_that_hangs_up_does_not_lose_a_commit(tmp_path: Path) -> None:

@@ -1,0 +1,186 @@
+"""What a run does for its undo sessions between two stretches of guest code.
+
+What the guest wrote is brought to the host's disk every few seconds, as DOS never asks for it. Checkpoints
+are made by virtual time, so that a guest at full speed has as many in an hour of its own as any other.
+"""
+
+from __future__ import annotations
+
+import errno
+import time
+from collections.abc import Callable, Sequence
+
+from pcemu.cli.disks import SessionDisk, look_at
+from pcemu.clock import SECOND, Clock
+from pcemu.drives.hostfile import HOST
+from pcemu.drives.sparse import SparseLayer
+from pcemu.errors import PcemuError, UsageError
+from pcemu.frontends.prompt import COMMIT, Answer, Asker, Question
+from pcemu.session.background import Background, LiveCommit, LiveMerge
+from pcemu.session.record import BEGINNING
+
+FLUSH_EVERY = 2.0  # s
+FULL_LOOK = 0.5  # s between two looks whether a full disk has room again
+ROOM = 16 << 20  # bytes
+BACK = Answer("back", "go back and restart the guest")
+LATER = Answer("later", "go on and decide another time")
+
+
+class Upkeep:
+    """``tell`` shows the user a line; ``wait`` passes some seconds and raises when the user wants to go.
+
+    ``reset`` presses the guest's reset button. ``asker`` is None when there is nobody to ask.
+    ``checkpoint_every`` and ``ask_every`` are seconds of virtual time, None for never.
+    """
+
+    def __init__(
+        self,
+        disks: Sequence[SessionDisk],
+        clock: Clock,
+        tell: Callable[[str], None],
+        reset: Callable[[], None],
+        *,
+        checkpoint_every: float | None = None,
+        keep_checkpoints: int = 24,
+        ask_every: float | None = None,
+        preserve_siblings: bool = False,
+    ) -> None:
+        self._disks = disks
+        self._clock = clock
+        self._tell = tell
+        self._reset = reset
+        self._keep = keep_checkpoints
+        self._preserve = preserve_siblings
+        self._every = None if checkpoint_every is None else round(checkpoint_every * SECOND)
+        self._ask_every = None if ask_every is None else round(ask_every * SECOND)
+        self._next = clock.now + (self._every or 0)
+        self._next_question = clock.now + (self._ask_every or 0)
+        self._flushed = time.monotonic()
+        self._work: list[Background] = []
+        self._full: SessionDisk | None = None
+        self.wait: Callable[[float], None] = time.sleep
+        self.asker: Asker | None = None
+
+    def after_step(self) -> None:
+        """Do what is due; the guest stands still meanwhile."""
+        if self._full is not None:
+            self._wait_for_room(self._full)
+        if self._work:
+            self._go_on()
+        if time.monotonic() - self._flushed > FLUSH_EVERY:
+            self._flush()
+        if self._every is not None and self._clock.now >= self._next:
+            self._next += max(1, (self._clock.now - self._next) // self._every + 1) * self._every
+            self._checkpoint_by_time()
+        if self._ask_every is not None and self._clock.now >= self._next_question:
+            self._next_question = self._clock.now + self._ask_every
+            self._ask()
+
+    def checkpoint(self, name: str = "", *, automatic: bool = False) -> str:
+        """Freeze what the guest has written on all disks; what to tell the user. PcemuError.
+
+        An automatic one is made only where there is something new.
+        """
+        made = []
+        for disk in self._disks:
+            head = disk.drive.head
+            if automatic and isinstance(head, SparseLayer) and head.is_empty():
+                continue
+            number = disk.session.checkpoint(name, automatic=automatic)
+            made.append(f"checkpoint {number} of {disk.path.name}")
+            self._thin_out(disk)
+        return ", ".join(made)
+
+    def revert(self) -> str:
+        """Take all disks back to their last checkpoint, and restart the guest. PcemuError."""
+        if self.asker is None:
+            raise UsageError("going back throws away what was written since: there is nobody to ask")
+        self.finish()
+        question = "Throw away all that was written after the last checkpoint?"
+        sure = self.asker(Question(question, (BACK, LATER)))
+        if sure is None or sure.word != BACK.word:
+            return "nothing was undone"
+        self._reset()  # first, as it ends what the guest is writing
+        said = []
+        for disk in self._disks:
+            last = disk.session.checkpoints[-1].number if disk.session.checkpoints else BEGINNING
+            disk.session.revert(last)
+            said.append(f"{disk.path.name} is at {f'checkpoint {last}' if last else 'the start'}")
+        return f"{', '.join(said)}; the guest starts afresh, as its memory cannot be brought back"
+
+    def _checkpoint_by_time(self) -> None:
+        try:
+            self.checkpoint(automatic=True)
+        except PcemuError as error:
+            self._tell(str(error))
+
+    def _thin_out(self, disk: SessionDisk) -> None:
+        number = disk.session.surplus(self._keep)
+        if number is not None and not self._work:
+            self._work.append(LiveMerge(disk.session, number))
+
+    def _flush(self) -> None:
+        for disk in self._disks:
+            if disk.session.dirty:
+                try:
+                    disk.drive.flush()
+                except OSError as error:
+                    self.on_host_error(error)
+                    self._tell(f"{disk.path.name}: what was written is not safe yet: {error.strerror}")
+        self._flushed = time.monotonic()
+
+    def _go_on(self) -> None:
+        """Look after what another thread does."""
+        for work in list(self._work):
+            try:
+                if work.poll():
+                    self._work.remove(work)
+                    if isinstance(work, LiveCommit):
+                        self._tell(f"committed {work.done} sectors; the session goes on")
+            except PcemuError as error:
+                self._work.remove(work)
+                self._tell(str(error))
+
+    def finish(self) -> None:
+        """End what another thread does: a commit is finished, a merge can wait for the next start."""
+        for work in self._work:
+            if isinstance(work, LiveMerge):
+                work.cancel()
+            else:
+                try:
+                    work.wait()
+                except PcemuError as error:
+                    self._tell(str(error))
+        self._work.clear()
+
+    # -- a full disk ---------------------------------------------------------------------------------
+
+    def on_host_error(self, error: OSError) -> None:
+        """The host failed; when its disk is full, the next step waits until there is room."""
+        if error.errno in (errno.ENOSPC, errno.EDQUOT):
+            self._full = self._disks[0]
+
+    def _wait_for_room(self, disk: SessionDisk) -> None:
+        place = disk.session.folder.path
+        self._tell(f"{place}: its disk is full; the guest waits. Make room, and it goes on")
+        while HOST.free_space(place) < ROOM:
+            self.wait(FULL_LOOK)
+        self._full = None
+        self._tell("there is room again; the guest goes on")
+
+    # -- questions -----------------------------------------------------------------------------------
+
+    def _ask(self) -> None:
+        """Commit what there is, if the user wants it, so that the session does not grow for ever."""
+        changed = [disk for disk in self._disks if disk.changed]
+        if self.asker is None or not changed or self._work:
+            return
+        notes = tuple(line for _, _, lines in look_at(changed) for line in lines)
+        reply = self.asker(Question("Commit these changes now?", (COMMIT, LATER), notes))
+        if reply is None or reply.word != COMMIT.word:
+            return
+        for disk in changed:
+            try:
+                self._work.append(LiveCommit(disk.session, preserve_siblings=self._preserve))
+            except PcemuError as error:
+                self._tell(str(error))
