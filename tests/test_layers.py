@@ -26,6 +26,7 @@ MAX_LINES = 500
 # Exceptions to the layers stand here by name.
 ALLOWED: dict[str, tuple[str, ...]] = {
     "pcemu": ("pcemu.machine",),  # on first use, for `from pcemu import Machine`
+    "pcemu.__main__": ("pcemu.cli",),
     "pcemu.errors": (),
     "pcemu.clock": (),
     "pcemu.irq": (),
