@@ -56,7 +56,7 @@ class SizeOrMore(click.ParamType[tuple[bool, int]]):
         return more, Size().convert(value.removeprefix("+"), param, ctx)
 
 
-PATH = click.Path(path_type=Path)
+PATH = click.Path(readable=False, path_type=Path)  # opening it says in one line what is wrong
 image_argument = click.argument("image", type=PATH)
 json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON; see the keys below.")
 quiet_option = click.option("-q", "--quiet", is_flag=True, help="Print errors only.")

@@ -123,7 +123,7 @@ def _complete_on_exit(ctx: click.Context, parameter: click.Parameter, incomplete
 
 
 @click.command(cls=ScriptCommand, help=HELP, epilog=EPILOG, short_help="Run a PC.")
-@click.argument("disks", nargs=-1, metavar="[DISK]...", type=click.Path(path_type=Path))
+@click.argument("disks", nargs=-1, metavar="[DISK]...", type=click.Path(readable=False, path_type=Path))
 @click.option("--memory", metavar="MIB", type=int, default=32, show_default=True, help="RAM.")
 @click.option(
     "--pace",

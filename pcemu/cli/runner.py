@@ -15,6 +15,7 @@ from pcemu.cli.begin import begin
 from pcemu.cli.disks import SessionDisk, open_disks
 from pcemu.cli.on_exit import OnExit
 from pcemu.cli.output import complain, note, result
+from pcemu.cli.outputs import refuse_images
 from pcemu.cli.script import Step
 from pcemu.cli.signals import Interrupted, Interrupts
 from pcemu.cli.ui import HEADLESS, TERMINAL, WINDOW, choose
@@ -61,6 +62,17 @@ class Options:
     bios: Path | None
     quiet: bool
 
+    @property
+    def outputs(self) -> list[tuple[str, Path | None]]:
+        """The options that name files to write, and those files."""
+        kind, _, path = self.serial.partition(":")
+        serial = Path(path) if kind == "file" and path else None
+        return [
+            ("--serial", serial),
+            ("--debug-console", self.debug_console),
+            ("--screenshot", self.screenshot),
+        ]
+
 
 class Runner:
     """Runs one session; :meth:`run` gives the exit code."""
@@ -88,6 +100,7 @@ class Runner:
                 stack.callback(disk.close)
             asker = self._asker if self._live and self._asker.available else None
             begin(disks, asker, self._interrupts, quiet=options.quiet)
+            refuse_images(options.outputs)
             serial = open_serial(options.serial, self._on_sink_error)
             stack.callback(serial.close)
             pc = self._machine(disks, serial, stack)

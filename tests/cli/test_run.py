@@ -21,6 +21,7 @@ from click.shell_completion import ShellComplete
 
 from pcemu import cli
 from pcemu.cli.script import unescape
+from pcemu.drives.create import create_differencing
 from pcemu.drives.hostfile import HostFile, SystemCalls
 from pcemu.drives.raw import RawDrive
 from pcemu.errors import UsageError
@@ -184,11 +185,13 @@ def without_privileges() -> Iterator[None]:
         os.seteuid(0)
 
 
-def test_no_permission(run: Run) -> None:
+def test_no_permission(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
     with tempfile.TemporaryDirectory() as folder:  # pytest's own is closed to others as a whole
         Path(folder).chmod(0o755)
         path = image(Path(folder) / "secret.img", READY + IDLE)
         path.chmod(0)
+        # click asks this function for the real user's rights; but opening it must tell.
+        monkeypatch.setattr(os, "access", lambda *arguments, **options: False)
         with without_privileges():
             code, out, err = run("--timeout", "1", path)
         assert (code, out, err.count("\n")) == (5, "", 1)
@@ -252,6 +255,20 @@ def test_wrong_usage(run: Run, arguments: tuple[str, ...], words: str) -> None:
     assert out == ""
     assert words in err
     assert "Traceback" not in err
+
+
+@pytest.mark.parametrize("option", ["--serial", "--debug-console", "--screenshot"])
+def test_no_output_goes_into_an_image(run: Run, tmp_path: Path, option: str) -> None:
+    parent = image(tmp_path / "parent.img", READY + IDLE)
+    child = tmp_path / "child.vhd"
+    create_differencing(child, parent)
+    before = fingerprint(parent), fingerprint(child)
+    for disk, target in ((parent, parent), (child, child), (child, parent)):
+        value = f"file:{target}" if option == "--serial" else target
+        code, out, err = run("--until", "R", option, value, disk)
+        assert (code, out, err.count("\n")) == (2, "", 1)
+        assert f"{option} {target}: is a disk image that is in use" in err
+    assert (fingerprint(parent), fingerprint(child)) == before
 
 
 def test_too_many_disks_and_one_twice(run: Run, tmp_path: Path) -> None:
