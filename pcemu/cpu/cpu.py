@@ -154,7 +154,7 @@ class Cpu:
         self._before = 0
         self._tasks = Tasks(state, self.mmu)
         self._interrupts = Interrupts(state, self._ram, self.mmu, self._tasks)
-        self._control = ControlRegisters(state, self.mmu)
+        self._control = ControlRegisters(state, self.mmu, lambda: self.limit_slice(self.ticks_used + 1))
         self._guard = IoGuard(engine, state)
         self._string_io = StringIo(state, self._ram, self.mmu)
         self._last_invalid = (-1, 0)
@@ -348,16 +348,17 @@ class Cpu:
         q, dr6 = self._q, self._state.debug + 6
         if vector >= INTERCEPT_BASE:
             try:
-                self._control.intercepted(vector)
+                done = self._control.intercepted(vector)
             except Fault as fault:
                 self._interrupts.deliver_fault(fault)
                 return
-            if q[EFLAGS] & FLAG_TF:
+            if done and q[EFLAGS] & FLAG_TF:
                 q[dr6] |= DR6_SINGLE_STEP
                 self._interrupts.deliver_fault(Fault(DEBUG))
         elif self._guard.refused is not None:
             self._interrupts.deliver_fault(self._guard.settle())
         elif self._d[self._state.software_interrupt] or q[dr6] & (DR6_BREAKPOINTS | DR6_SINGLE_STEP):
+            self._control.watch_resume_flag()
             self._interrupts.deliver(vector)
         else:
             q[EFLAGS] |= FLAG_RF  # a breakpoint from before a reset: go on behind it

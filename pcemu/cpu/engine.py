@@ -212,6 +212,11 @@ class Engine:
         uclib.uc_reg_read(self.handle, register, self._buffer_pointer)
         return self._buffer.value
 
+    def write_register(self, register: int, value: int) -> None:
+        """Write a register of at most 32 bits through the public API."""
+        self._buffer.value = value
+        uclib.uc_reg_write(self.handle, register, self._buffer_pointer)
+
     def flush_tlb(self) -> None:
         """Forget every virtual address that was looked up."""
         self.uc.ctl(*self._flush_tlb)

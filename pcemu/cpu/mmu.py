@@ -23,6 +23,7 @@ from pcemu.cpu.faults import PageFault
 from pcemu.cpu.paging import PageTables
 from pcemu.cpu.state import (
     CR0,
+    CR0_PE,
     CS,
     EIP,
     GDT_BASE,
@@ -119,16 +120,16 @@ class Mmu:
             words[0] = address
             words[1] = _PERMIT_ALL
             return True
-        if access != FETCH and not self._d[_CS_FLAGS]:
-            self.on_task_fill()
-        if self._q[CR0] >> 31:
-            try:
-                linear, writable = self._translate_for_guest(address, access)
-            except PageFault as fault:
-                self.page_fault = fault.error_code
-                return self._state.refuse(words, address, access, self.instruction)
-        else:
-            linear, writable = address, True
+        linear, writable = address, True
+        if self._q[CR0] & CR0_PE:
+            if access != FETCH and not self._d[_CS_FLAGS]:
+                self.on_task_fill()
+            if self._q[CR0] >> 31:
+                try:
+                    linear, writable = self._translate_for_guest(address, access)
+                except PageFault as fault:
+                    self.page_fault = fault.error_code
+                    return self._state.refuse(words, address, access, self.instruction)
         physical = linear & self._mask if linear < TOP_ROM.start else linear
         page = physical >> PAGE_SHIFT
         if access == FETCH and page not in self._fetched:
@@ -179,7 +180,12 @@ class Mmu:
 
     def instruction(self) -> bytes:
         """The bytes at CS:EIP, as many as an instruction may have; fewer where its page ends."""
-        address = self._q[SEGMENT_BASE[CS]] + self._q[EIP] & _ALL_BITS
+        q = self._q
+        address = q[_CS_BASE] + q[EIP] & _ALL_BITS
+        if not q[CR0] >> 31:
+            physical = address & self._mask
+            if physical + _MAX_INSTRUCTION <= self._size:
+                return self._ram[physical : physical + _MAX_INSTRUCTION].tobytes()
         try:
             code = self.read(address, min(_MAX_INSTRUCTION, PAGE_SIZE - (address & _PAGE_MASK)))
         except PageFault:
@@ -255,7 +261,7 @@ class Mmu:
         self._engine.flush_tlb()
 
 
-_CS_FLAGS = SEGMENT_FLAGS[CS]
+_CS_BASE, _CS_FLAGS = SEGMENT_BASE[CS], SEGMENT_FLAGS[CS]
 
 
 def _pages(linear: int, size: int) -> list[tuple[int, int]]:

@@ -102,8 +102,8 @@ class EngineState:
     """``q`` and ``d`` see the processor state as 64-bit and 32-bit words (indexes above), ``h`` as 16-bit.
 
     ``halted[0]``: 1 after HLT. ``invalid_address[0]``: the address of a refused TLB fill.
-    ``software_interrupt``, ``error_code``, ``old_exception``, ``intercepts`` are indexes into d; ``next_eip``
-    and ``debug`` (DR0; DR7 is ``debug + 7``) into q; ``fpu_status`` into h.
+    ``software_interrupt``, ``error_code``, ``old_exception`` and the intercepts are indexes into d;
+    ``next_eip`` and ``debug`` (DR0; DR7 is ``debug + 7``) into q; ``fpu_status`` into h.
     """
 
     halted: memoryview
@@ -128,6 +128,7 @@ class EngineState:
         self.old_exception = (debug + 96) // 4
         # The intercepts of AMD-V: bits of CR0 to CR8, reads in the low half, writes in the high half
         self.intercepts = (debug + 128) // 4
+        self.instruction_intercepts = (debug + 120) // 4  # the first 32 of them
         self.fpu_status = self._find_fpu_control() - 1
         if self.d[self.old_exception] != NO_EXCEPTION:
             raise StateNotFound("the engine's exception state is not where it was expected")
@@ -180,7 +181,7 @@ class EngineState:
     def write_register(self, register: int, value: int) -> None:
         """Write a register whose change has effects inside the engine (CR0, CR3, CR4, EFLAGS)."""
         self.store()
-        self._engine.uc.reg_write(register, value)
+        self._engine.write_register(register, value)
         self.load()
 
     def read_eflags(self) -> int:

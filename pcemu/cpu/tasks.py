@@ -186,7 +186,7 @@ class Tasks:
                 state.write_register(x86_const.UC_X86_REG_CR3, cr3)
         else:
             eip, eflags, *low = _state_16.unpack_from(image, 0x0E)
-            general = [value | 0xFFFF0000 for value in low]
+            general = [q[i] & 0xFFFF0000 | value for i, value in enumerate(low)]
             *selectors, local = _selectors_16.unpack_from(image, 0x22)
             selectors += [0, 0]
         q[EIP] = eip

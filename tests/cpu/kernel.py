@@ -81,7 +81,7 @@ class Board:
         self.bus.attach("console", range(0xE9, 0xEA), lambda r: 0xE9, lambda r, v: self.said.append(v))
         self.cpu = Cpu(self.memory, self.bus, public_state)
 
-    def run(self, ticks: int = 100_000, slices: int = 1000) -> str:
+    def run(self, ticks: int = 100_000, slices: int = 50) -> str:
         """Run to HLT; what was said."""
         for _ in range(slices):
             if self.cpu.run(ticks) is Stop.HALT:
@@ -107,7 +107,7 @@ def qemu_says(code: str) -> str | None:
                 "-nodefaults", "-no-reboot", "-drive", f"file={disk},format=raw,if=ide",
                 "-debugcon", f"file:{said}", "-device", "isa-debug-exit,iobase=0x501,iosize=2",
             ],
-            timeout=60, check=False, capture_output=True,
+            timeout=20, check=False, capture_output=True,
         )  # fmt: skip
         text = said.read_text("latin-1")
     return text[text.index("\0") + 1 :] if "\0" in text else text
