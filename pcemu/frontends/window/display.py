@@ -39,6 +39,7 @@ BORDER = 0, 0, 0
 HINTS = {
     "SDL_WINDOWS_DPI_AWARENESS": "permonitorv2",  # pixels are pixels
     "SDL_VIDEO_X11_WMCLASS": "pcemu",
+    "SDL_NO_SIGNAL_HANDLERS": "1",
     "SDL_VIDEO_ALLOW_SCREENSAVER": "1",
 }
 # Not every pygame has these.

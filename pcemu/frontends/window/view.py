@@ -8,6 +8,7 @@ at most 60 times a second, and nothing when nothing did.
 from __future__ import annotations
 
 import time
+from collections import deque
 from collections.abc import Callable
 from contextlib import suppress
 from datetime import datetime
@@ -69,6 +70,7 @@ class WindowView:
         self._folder = folder or Path.cwd()
         self._host = HostKey(KeyQueue(controls.clock, controls.keyboard), self._on_host_key)
         self._painter = Painter(display.canvas, display.shifts)
+        self._events: deque[Event] = deque()
         self._panel: Panel | None = None
         self._on_result: Callable[[str], None] = lambda result: None
         self._selection: Selection | None = None
@@ -102,8 +104,7 @@ class WindowView:
         now = time.monotonic()
         if now - self._last_frame >= FRAME:
             self._draw(now)
-        while self._paused:
-            self._stand_still()
+        self._stand_still(lambda: not self._paused)
 
     def wait(self, seconds: float) -> None:
         """Wait for that long, or until a key came that the guest should see now."""
@@ -126,11 +127,12 @@ class WindowView:
         self._message, self._alarm = text, alarm
         self._message_until = time.monotonic() + MESSAGE_TIME
 
-    def _stand_still(self) -> None:
-        """One turn of a pause or of a question: the guest does not run."""
-        self._controls.between()
-        self._handle(self._display.events(MODAL_WAIT))
-        self._draw(time.monotonic())
+    def _stand_still(self, until: Callable[[], bool]) -> None:
+        """Let the user do things while the guest does not run, until that is over."""
+        while not until():
+            self._controls.between()
+            self._draw(time.monotonic())
+            self._handle([] if self._events else self._display.events(MODAL_WAIT), until)
 
     # -- questions --------------------------------------------------------------------------------------
 
@@ -160,8 +162,7 @@ class WindowView:
         self._paused = False
         self._open(panel, results.append)
         try:
-            while not results:
-                self._stand_still()
+            self._stand_still(lambda: bool(results))
         finally:
             self._close_panel()
         return results[0]
@@ -184,25 +185,30 @@ class WindowView:
 
     # -- events -----------------------------------------------------------------------------------------
 
-    def _handle(self, events: list[Event]) -> None:
-        for event in events:
-            match event:
-                case KeyDown():
-                    self._on_key_down(event)
-                case KeyUp(scancode):
-                    self._on_key_up(scancode)
-                case MouseDown(point):
-                    self._on_mouse_down(point)
-                case MouseMoved(point, dragging):
-                    self._on_mouse_moved(point, dragging)
-                case MouseUp():
-                    self._on_mouse_up()
-                case FocusLost():
-                    self._host.release_all()
-                case Resized():
-                    self._lay_out()
-                case CloseRequested():
-                    raise SessionEnded
+    def _handle(self, events: list[Event], until: Callable[[], bool] = lambda: False) -> None:
+        """Act on the events in turn; what comes after ``until`` became true stays for the next time."""
+        self._events.extend(events)
+        while self._events and not until():
+            self._act(self._events.popleft())
+
+    def _act(self, event: Event) -> None:
+        match event:
+            case KeyDown():
+                self._on_key_down(event)
+            case KeyUp(scancode):
+                self._on_key_up(scancode)
+            case MouseDown(point):
+                self._on_mouse_down(point)
+            case MouseMoved(point, dragging):
+                self._on_mouse_moved(point, dragging)
+            case MouseUp():
+                self._on_mouse_up()
+            case FocusLost():
+                self._host.release_all()
+            case Resized():
+                self._lay_out()
+            case CloseRequested():
+                raise SessionEnded
 
     def _on_key_down(self, event: KeyDown) -> None:
         key = SCANCODES.get(event.scancode)
