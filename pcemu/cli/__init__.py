@@ -17,6 +17,7 @@ INTERRUPTED = 130  # what shells make of SIGINT
 COMMANDS = {
     "disk": ("pcemu.cli.disk", "Make, look at, commit, merge, convert and repair disk images."),
     "run": ("pcemu.cli.run", "Run a PC with the given hard disks, or with the demo disk."),
+    "session": ("pcemu.cli.session", "Look at what runs changed, and decide later."),
 }
 
 

@@ -24,7 +24,8 @@ class LazyGroup(click.Group):
         """Import a command."""
         if cmd_name not in self._lazy:
             return None
-        command = getattr(importlib.import_module(self._lazy[cmd_name][0]), cmd_name)
+        module = importlib.import_module(self._lazy[cmd_name][0])
+        command = getattr(module, f"{cmd_name}_", None) or getattr(module, cmd_name)  # list_, import_
         assert isinstance(command, click.Command)
         return command
 

@@ -4,8 +4,8 @@
 know them (:func:`changed_runs`). Nothing else is compared, so that the cost goes with the changes and with
 the directory trees of the volumes they lie in.
 
-A file counts as modified when its size or time differs, or a sector of it was written, whatever was written
-there. It counts as renamed when its first cluster is the same under another name.
+A file counts as modified when its size, time or content differs, as renamed when its first cluster is the
+same under another name.
 """
 
 from __future__ import annotations
@@ -23,6 +23,8 @@ from pcemu.drives.fat_folder import Entry
 from pcemu.drives.fat_tree import ParsedFolders, Tree
 from pcemu.drives.partitions import TABLE, Partition, drive_letters, read_partitions
 from pcemu.drives.sparse import SparseLayer
+
+MAX_COMPARED = 64 << 20  # bytes of a file; larger ones are taken to differ when they may
 
 Runs = npt.NDArray[np.int64]
 
@@ -233,7 +235,7 @@ class _TreeComparison:
                 elif entry.is_folder:
                     here = f"{path}\\{name}"
                     waiting.append((was.start, entry.start, f"{old_path}\\{name}", here))
-                elif was is not entry or entry.start in self._touched:
+                elif was is not entry or entry.start in self._touched or self._formatted:
                     self._compare_files(was, entry, f"{path}\\{name}")
             for name, was in old.items():
                 entry_now = new.get(name)
@@ -246,8 +248,16 @@ class _TreeComparison:
             loose += [_Loose(*found) for found in tree.walk(entry.start, path)]
 
     def _differ(self, was: Entry, entry: Entry) -> bool:
-        same = (was.size, was.stamp, was.start) == (entry.size, entry.stamp, entry.start)
-        return not same or (entry.start in self._touched and entry.size > 0)
+        if (was.size, was.stamp) != (entry.size, entry.stamp):
+            return True
+        if not entry.size or (was.start == entry.start and entry.start not in self._touched):
+            return False
+        if entry.size > MAX_COMPARED:
+            return True
+        try:
+            return self._old.read_file(was) != self._new.read_file(entry)
+        except ValueError:  # a broken chain
+            return True
 
     def _compare_files(self, was: Entry, entry: Entry, path: str) -> None:
         if self._differ(was, entry):

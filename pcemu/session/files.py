@@ -136,6 +136,13 @@ def refuse_siblings(folder: SessionFolder, fallback: str | None, host: Host) -> 
         for each in sessions_of(folder.image, fallback, host)
         if each.name != folder.name and each.drives()
     ]
+    beside = Family(host).look_in(os.path.dirname(folder.image))  # noqa: PTH120
+    known = {os.path.realpath(path) for path in folder.drives().values()}
+    found = [child.path for child in beside]
+    for path in dict.fromkeys([*found, *registered(folder.image, host)]):
+        child = None if path in known else read_child(path, host)
+        if child is not None and child.parent is not None and child.parent.real == folder.image:
+            others.append(child.path)
     if others:
         raise UsageError(
             f"{folder.image}: the commit would change what {', '.join(others)} is built on, expected no "

@@ -58,6 +58,11 @@ class SessionFolder:
         """The path of a drive."""
         return os.path.join(self.path, f"{self.name}-{number:04}.vhd")  # noqa: PTH118
 
+    @property
+    def selection(self) -> str:
+        """The path of the child that holds chosen files on their way into the image."""
+        return os.path.join(self.path, f"{self.name}-selection.vhd")  # noqa: PTH118
+
     def drives(self) -> dict[int, str]:
         """The drives that are there, by number."""
         found = {}

@@ -102,6 +102,7 @@ class SessionRecord:
         """The note of a commit of this session that did not finish."""
         intent = read_intent(self.folder.image, self.host)
         own = [os.path.realpath(self._path(drive)) for drive in self._journal.drives]
+        own.append(os.path.realpath(self.folder.selection))
         mine = intent is not None and intent.operation == COMMIT and intent.source in own
         return intent if mine else None
 

@@ -17,6 +17,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+from collections.abc import Sequence
 from types import TracebackType
 from typing import Self
 
@@ -26,14 +27,14 @@ from pcemu.drives.commit import commit
 from pcemu.drives.create import create_differencing
 from pcemu.drives.freeze import freeze, revert
 from pcemu.drives.hostfile import Host
-from pcemu.drives.intents import MERGE, read_intent
+from pcemu.drives.intents import MERGE, Intent, read_intent
 from pcemu.drives.lineage import Progress, no_progress
 from pcemu.drives.merge import merge
 from pcemu.drives.newfile import exists
 from pcemu.drives.open import open_layer, open_layers
 from pcemu.drives.probe import Format
 from pcemu.drives.raw import FlatDrive
-from pcemu.drives.replace import finish
+from pcemu.drives.replace import finish, remove_image
 from pcemu.drives.sparse import SparseLayer
 from pcemu.drives.transfer import count_sectors
 from pcemu.errors import UsageError
@@ -44,6 +45,7 @@ from pcemu.session.journal import (
     KEPT,
 )
 from pcemu.session.record import BEGINNING, SessionRecord
+from pcemu.session.selective import Patterns, carry, choose
 
 
 class Session(SessionRecord):
@@ -132,6 +134,9 @@ class Session(SessionRecord):
         """Finish what a crash interrupted; does nothing when nothing was."""
         pending = self._journal.pending
         half = self._half_commit()
+        if exists(self.folder.selection, self.host):
+            self._finish_selection(half)
+            half = None
         if half is not None:
             commit(half.source, self.image, allow_outside=True, host=self.host)
             own = {os.path.realpath(self._path(drive)): drive.number for drive in self._journal.drives}
@@ -142,6 +147,12 @@ class Session(SessionRecord):
             self._revert_files(pending["revert"])
         elif "merge" in pending:
             self._merge_files(pending["merge"], no_progress)
+
+    def _finish_selection(self, half: Intent | None) -> None:
+        """A commit of chosen files that has begun is finished; another is forgotten."""
+        if half is not None:
+            commit(half.source, self.image, preserve_siblings=True, allow_outside=True, host=self.host)
+        remove_image(self.folder.selection, self.host)
 
     def _look_after_commit(self, number: int) -> None:
         """A commit whose note is not there was finished, or did not begin: the drives tell."""
@@ -301,6 +312,48 @@ class Session(SessionRecord):
         )
         self._remove_all(self._journal)
         return written
+
+    def commit_files(
+        self,
+        only: Sequence[str] = (),
+        except_: Sequence[str] = (),
+        *,
+        preserve_siblings: bool = False,
+        progress: Progress = no_progress,
+    ) -> list[str]:
+        """Write the chosen changed files into the image; their paths. The session goes on with the rest.
+
+        ``only`` and ``except_`` are patterns such as ``C:\\SAVES\\**``. Refused when a file system is not
+        consistent. The session must have been started; the guest must start afresh, if there is one.
+        """
+        if not preserve_siblings:
+            self.refuse_siblings()
+        changes = self.changes()
+        chosen = choose(changes, Patterns(only, except_), self.image)
+        selection = self.folder.selection
+        create_differencing(selection, self.base, host=self.host)
+        try:
+            layer = open_layer(selection, False, Format.DIFFERENCING, self.host)
+            with contextlib.closing(layer):
+                below = self.drive.layers[: -len(self._journal.drives)]
+                done = carry(Chain(below), self.drive, Chain([*below, layer]), changes, chosen)
+        except BaseException:
+            remove_image(selection, self.host)
+            raise
+        self._close_drive()
+        try:
+            commit(
+                selection,
+                self.image,
+                preserve_siblings=True,  # of this session at least
+                allow_outside=True,
+                progress=progress,
+                host=self.host,
+            )
+            remove_image(selection, self.host)
+        finally:
+            self._open()
+        return done
 
     def discard(self) -> None:
         """Throw away all that was written; the image is as if nothing had been."""

@@ -1,0 +1,207 @@
+"""`pcemu session list` and `show`."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from pcemu.cli.disk_common import PATH, common, epilog, human, say
+from pcemu.cli.session_common import age_text, date_text, disk_argument, name_option, opened
+
+if TYPE_CHECKING:
+    from rich.text import Text
+
+    from pcemu.drives.changes import Changes
+    from pcemu.session.folder import SessionFolder
+    from pcemu.session.journal import DriveNote, Journal
+    from pcemu.session.session import Session
+
+MAX_FILES = 5  # shown of one drive
+
+LIST_EPILOG = epilog("""
+Examples:
+  pcemu session list                        of all images in this folder
+  pcemu session list disk.img other/
+  pcemu session list --json
+
+Keys of --json: a list of image, session, state (active, kept, interrupted, committing, damaged), created
+(seconds since 1970), checkpoints (how many), size (bytes on disk), in_use_by (process numbers), folder.
+""")
+
+SHOW_EPILOG = epilog("""
+Keys of --json: image, session, state, created, changes (see below, of the whole session), and drives, from
+the oldest to the newest, each with number, checkpoint (false for the newest), began, frozen, automatic, name,
+note, pinned, size (bytes on disk), changes.
+
+changes: sectors, size, partition_table, boot_code, problems, and volumes, each with name, system, sectors,
+boot_sector, formatted, unknown, problems, files: kind (added, modified, deleted, renamed), path, is_folder,
+old_size, size, old_path.
+""")
+
+
+@click.command(name="list", epilog=LIST_EPILOG)
+@click.argument("places", nargs=-1, type=PATH, metavar="[DISK|FOLDER]...")
+@common
+def list_(places: tuple[Path, ...], as_json: bool, quiet: bool) -> None:
+    """List the sessions of DISKs, or of all images in FOLDERs (this one), that were not decided yet.
+
+    Nothing is locked: sessions may be in use.
+    """
+    from pcemu.cli.tables import drawn, table
+
+    rows = [_row(folder) for folder in _folders(places or (Path(),))]
+    cells = [
+        (
+            row["image"],
+            row["session"],
+            " ".join([row["state"], *(f"(process {number})" for number in row["in_use_by"])]),
+            date_text(row["created"]),
+            age_text(row["created"]),
+            str(row["checkpoints"]),
+            human(row["size"]),
+        )
+        for row in rows
+    ]
+    headings = ("image", "session", "state", "began", "age", "checkpoints", "size")
+    text = drawn(table(headings, cells, right=(5, 6))) if rows else "no sessions"
+    say(text, rows, as_json=as_json, quiet=quiet)
+
+
+def _folders(places: tuple[Path, ...]) -> list[SessionFolder]:
+    from pcemu.cli.disks import session_folder
+    from pcemu.drives.hostfile import HOST
+    from pcemu.drives.sidecar import SESSIONS
+    from pcemu.session.folder import sessions_of
+
+    found = []
+    for place in places:
+        images = [place]
+        if place.is_dir():
+            images = [path.with_name(path.name.removesuffix(SESSIONS)) for path in place.glob(f"*{SESSIONS}")]
+        for image in sorted(images):
+            found += sessions_of(os.fspath(image), os.fspath(session_folder()), HOST)
+    return found
+
+
+def _row(folder: SessionFolder) -> dict[str, Any]:
+    from pcemu.drives.hostfile import HOST
+    from pcemu.errors import ImageError
+    from pcemu.session.journal import read_journal
+
+    journal: Journal | None = None
+    with contextlib.suppress(ImageError, OSError):
+        journal = read_journal(folder.journal, HOST)
+    users = folder.holder()
+    drives = [Path(path) for path in folder.drives().values()]
+    state = "damaged" if journal is None else journal.state
+    if journal is not None and not users and state == "active":
+        state = "committing" if "commit" in journal.pending else "interrupted"
+    return {
+        "image": folder.image,
+        "session": folder.name,
+        "state": state,
+        "created": journal.created if journal else min([path.stat().st_mtime for path in drives], default=0),
+        "checkpoints": max(0, len(drives) - 1),
+        "size": sum(path.stat().st_blocks * 512 for path in drives),
+        "in_use_by": users,
+        "folder": folder.path,
+    }
+
+
+@click.command(epilog=SHOW_EPILOG)
+@disk_argument
+@name_option
+@common
+def show(disk: Path, name: str, as_json: bool, quiet: bool) -> None:
+    """Draw the drives of DISK's session from the image up: when each was made, and what it changed."""
+    from pcemu.cli.tables import drawn
+    from pcemu.drives.changes_text import describe
+
+    with opened(disk, name) as session:
+        whole = session.changes()
+        sizes = session.sizes()
+        changes = {drive.number: session.changes_of(drive.number) for drive in session.drives}
+        document = {
+            "image": str(disk),
+            "session": name,
+            "state": session.found.value,
+            "created": session.created,
+            "changes": _changes(whole),
+            "drives": [
+                _drive(drive, sizes.get(drive.number, 0), changes[drive.number]) for drive in session.drives
+            ],
+        }
+        text = "" if as_json else drawn(_picture(session, changes, sizes), "", *describe(whole))
+    say(text, document, as_json=as_json, quiet=quiet)
+
+
+def _picture(session: Session, changes: dict[int, Changes], sizes: dict[int, int]) -> Any:
+    from rich.text import Text
+    from rich.tree import Tree
+
+    from pcemu.drives.changes_text import describe
+
+    top = branch = Tree(Text(session.image, "bold"))
+    top.label.append("  as it was", "not bold")  # type: ignore[union-attr]
+    for drive in session.drives:
+        branch = branch.add(_label(drive, changes[drive.number], sizes.get(drive.number, 0)))
+        for line in describe(changes[drive.number], MAX_FILES)[1:]:
+            branch.label.append(f"\n{line}", "not bold dim")  # type: ignore[union-attr]
+    return top
+
+
+def _label(drive: DriveNote, changes: Changes, size: int) -> Text:
+    from rich.text import Text
+
+    from pcemu.drives.changes_text import amount
+
+    if drive.frozen is None:
+        text = Text("now", "bold green")
+        since = drive.began
+    else:
+        text = Text(f"{drive.number}", "bold")
+        text.append(f" {drive.name}" if drive.name else (" (automatic)" if drive.automatic else ""))
+        since = drive.frozen
+    word = "since" if drive.frozen is None else "at"
+    text.append(f"  {word} {date_text(since)}, {age_text(since)} ago, ", "not bold")
+    text.append(f"{amount(changes.sectors)} changed, takes {human(size)}", "not bold")
+    if drive.pinned:
+        text.append("  pinned", "not bold yellow")
+    if drive.note:
+        text.append(f"\n“{drive.note}”", "not bold italic")
+    return text
+
+
+def _drive(drive: DriveNote, size: int, changes: Changes) -> dict[str, Any]:
+    return {
+        "number": drive.number,
+        "checkpoint": drive.frozen is not None,
+        "began": drive.began,
+        "frozen": drive.frozen,
+        "automatic": drive.automatic,
+        "name": drive.name,
+        "note": drive.note,
+        "pinned": drive.pinned,
+        "size": size,
+        "changes": _changes(changes),
+    }
+
+
+def _changes(changes: Changes) -> dict[str, Any]:
+    volumes = []
+    for volume in changes.volumes:
+        fields = volume._asdict()
+        del fields["number"]
+        volumes.append({**fields, "files": [change._asdict() for change in volume.files]})
+    return {
+        "sectors": changes.sectors,
+        "size": changes.size,
+        "partition_table": changes.partition_table,
+        "boot_code": changes.boot_code,
+        "problems": changes.problems,
+        "volumes": volumes,
+    }
