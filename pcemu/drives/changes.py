@@ -220,7 +220,7 @@ class _TreeComparison:
                 old_size = entry.size if kind == DELETED else None
                 size = entry.size if kind == ADDED else None
                 self._found.append(FileChange(kind, self._name + path, entry.is_folder, old_size, size))
-        return sorted(self._found, key=lambda change: (change.path, change.kind))
+        return sorted(self._found, key=lambda change: (change.path.split("\\"), change.kind))
 
     def _compare_folders(self, old_start: int, start: int, old_path: str, path: str) -> None:
         waiting = [(old_start, start, old_path, path)]

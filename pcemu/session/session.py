@@ -45,7 +45,6 @@ from pcemu.session.journal import (
     KEPT,
 )
 from pcemu.session.record import BEGINNING, SessionRecord
-from pcemu.session.selective import Patterns, carry, choose
 
 
 class Session(SessionRecord):
@@ -326,6 +325,8 @@ class Session(SessionRecord):
         ``only`` and ``except_`` are patterns such as ``C:\\SAVES\\**``. Refused when a file system is not
         consistent. The session must have been started; the guest must start afresh, if there is one.
         """
+        from pcemu.session.selective import Patterns, carry, choose  # no run needs these
+
         if not preserve_siblings:
             self.refuse_siblings()
         changes = self.changes()
