@@ -9,13 +9,16 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from pcemu.clock import Clock
+from pcemu.clock import SECOND, Clock
 from pcemu.cpu import Cpu, Stop
 from pcemu.devices.pic import I8259
 from pcemu.errors import GuestError
 
 # One slice is never longer than this: the host wants to look at its keyboard, too.
 MAX_SLICE_TICKS = 1_000_000
+# So many shutdowns are followed by a reset, unless they are further apart than this (ns).
+MAX_SHUTDOWNS = 3
+SHUTDOWN_WINDOW = 60 * SECOND
 # A guest that fell into empty memory executes ADD [BX+SI],AL (00 00) for ever.
 _EMPTY = bytes(64)
 _EMPTY_SLICES = 2
@@ -35,6 +38,13 @@ class Execution:
         self.on_reset: Callable[[], None] = lambda: None
         self._reset_wanted = False
         self.halted_ns = 0
+        # Told of every shutdown that nobody planned; the processor is reset after it, as in a PC.
+        self.on_shutdown: Callable[[str], None] = lambda reason: None
+        self.is_planned: Callable[[], bool] = lambda: False
+        self._shutdowns = 0
+        self._last_shutdown = 0
+        cpu.time_stamp = lambda: clock.now // tick
+        cpu.on_triple_fault = self._on_triple_fault
         clock.elapsed = self._elapsed
         clock.on_earlier = self._on_earlier
         pic.int_changed = cpu.set_request
@@ -51,6 +61,20 @@ class Execution:
         self._reset_wanted = True
         if self._cpu.running:
             self._cpu.end_slice()
+
+    def _on_triple_fault(self, reason: str) -> None:
+        """The processor shut down. Software for the 80286 does so on purpose, to leave protected mode."""
+        self.request_reset()
+        if self.is_planned():
+            return
+        now = self._clock.now
+        if now - self._last_shutdown > SHUTDOWN_WINDOW:
+            self._shutdowns = 0
+        self._shutdowns += 1
+        self._last_shutdown = now
+        if self._shutdowns > MAX_SHUTDOWNS:
+            raise GuestError(f"{reason}; {MAX_SHUTDOWNS} resets have not helped")
+        self.on_shutdown(reason)
 
     def run_until(self, when: int) -> None:
         """Run the guest until the instant ``when`` (ns)."""

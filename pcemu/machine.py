@@ -11,6 +11,7 @@ ports      IRQ        chip
 92         –          system control port A: fast A20, fast reset
 A0–A1      2 (in)     8259A slave
 E9         –          debug console
+F0–F1      13         coprocessor error latch
 170–177    15         ATA, secondary channel (376: control)
 1F0–1F7    14         ATA, primary channel (3F6: control)
 3B4–3DA    –          VGA
@@ -32,6 +33,7 @@ from pcemu.bus import PortBus
 from pcemu.clock import MILLISECOND, SECOND, Clock
 from pcemu.cpu import Cpu, Registers
 from pcemu.devices.ata import AtaChannel, AtaDrive
+from pcemu.devices.coprocessor import CoprocessorError
 from pcemu.devices.debugport import DebugPort
 from pcemu.devices.i8042 import I8042
 from pcemu.devices.keyboard import Keyboard
@@ -62,6 +64,7 @@ DEFAULT_TIMEOUT = 60.0
 _POLL = 10 * MILLISECOND
 
 # CMOS RAM as AT firmware reads it
+CMOS_SHUTDOWN = 0x0F
 CMOS_BASE_KIB = 0x15
 CMOS_EXTENDED_KIB = (0x17, 0x30)
 CMOS_ABOVE_16_MIB = 0x34  # in 64 KiB units
@@ -80,7 +83,8 @@ class MachineConfig:
     ``date``: what the RTC says at power-on (the host's local time when None). ``mips``: the processor's
     speed in virtual time, about so many million instructions a second. ``serial``, ``debug``: called with
     each byte that COM1 and port E9h put out. ``bios``: the system ROM's file (pcemu's own when None).
-    ``on_host_error``: told of a host error that a disk reported to the guest.
+    ``on_host_error``: told of a host error that a disk reported to the guest. ``on_shutdown``: told why the
+    processor shut down (a triple fault) and is reset now.
     """
 
     disks: Sequence[Drive | None] = ()
@@ -92,6 +96,7 @@ class MachineConfig:
     debug: Callable[[int], None] | None = None
     bios: Path | None = None
     on_host_error: Callable[[OSError], None] = field(default=lambda error: None)
+    on_shutdown: Callable[[str], None] = field(default=lambda reason: None)
 
 
 class Machine:
@@ -124,6 +129,8 @@ class Machine:
         tick = max(1, round(1000 / config.mips / CODE_BYTES))
         self.execution = Execution(self.cpu, self.clock, self.pic, self._ram, tick)
         self.execution.on_reset = self.cpu.reset
+        self.execution.on_shutdown = config.on_shutdown
+        self.execution.is_planned = lambda: self.rtc.peek(CMOS_SHUTDOWN) != 0
         self.pacer = Pacer(config.pace)
         self.typist = Typist(self.clock, self.keyboard, self._ram)
         self.typist.before_last = self._remember_screen
@@ -164,6 +171,10 @@ class Machine:
         bus.attach("COM1", range(0x3F8, 0x400), self.com1.read, self.com1.write)
         debug = DebugPort(config.debug or (lambda byte: None))
         bus.attach("debug console", range(0xE9, 0xEA), debug.read, debug.write)
+
+        self.coprocessor = CoprocessorError(irq[13])
+        bus.attach("coprocessor", range(0xF0, 0xF2), self.coprocessor.read, self.coprocessor.write)
+        self.cpu.on_fpu_error = self.coprocessor.set_error
 
         disks = [*config.disks, *[None] * (MAX_DISKS - len(config.disks))]
         drives = [
@@ -234,7 +245,7 @@ class Machine:
         """The reset button: every chip starts afresh; RAM, CMOS and disks stay."""
         for chip in (
             self.pic, self.slave_pic, self.pit, self.port61, self.i8042, self.keyboard,
-            self.port92, self.rtc, self.vga, self.com1, *self.ata,
+            self.port92, self.rtc, self.vga, self.com1, self.coprocessor, *self.ata,
         ):  # fmt: skip
             chip.reset()
         self.cpu.reset()

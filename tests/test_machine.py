@@ -450,7 +450,6 @@ def test_a_host_error_of_a_disk_is_told() -> None:
     ("source", "message"),
     [
         ("cli\nhlt", r"halted with interrupts off, so nothing can wake it, at 0000:7C0[0-9]"),
-        ("lidt [none]\nint 3\nnone: dw 0, 0, 0", "triple fault: interrupt 03h could not be delivered at "),
         ("mov word [0x18], back\nmov word [0x1A], 0\nud2\nback: iret", "invalid instruction over and over"),
     ],
 )
@@ -460,6 +459,51 @@ def test_a_guest_that_cannot_go_on_is_an_error_that_says_where(source: str, mess
             pc.run(2)
         assert "pcemu BIOS" in pc.screen.text  # what it showed last can still be looked at
         assert pc.now > 0
+
+
+TRIPLE_FAULT = "lidt [none]\nint 3\nnone: dw 0, 0, 0"
+
+
+def test_a_triple_fault_is_told_and_resets_but_not_for_ever() -> None:
+    told: list[str] = []
+    with Booted(TRIPLE_FAULT, on_shutdown=told.append) as pc:
+        with pytest.raises(GuestError, match=r"triple fault: .* at .*; 3 resets have not helped"):
+            pc.run(60)
+        assert len(told) == 3
+        assert {reason[:48] for reason in told} == {"triple fault: interrupt 03h could not be deliver"}
+
+
+def test_a_planned_triple_fault_is_a_way_back_to_real_mode() -> None:
+    """As software for the 80286 does it: shutdown code 5 and an address in CMOS and BIOS data area."""
+    source = """
+        mov     word [0x500], 0
+start:  cmp     word [0x500], 20
+        je      done
+        mov     word [0x467], again
+        mov     word [0x469], 0
+        mov     al, 0x0F
+        out     0x70, al
+        mov     al, 0x0A
+        out     0x71, al
+        lidt    [none]
+        int     3
+again:  xor     ax, ax
+        mov     ds, ax
+        mov     ss, ax
+        mov     sp, 0x7C00
+        inc     word [0x500]
+        jmp     start
+done:   mov     al, [0x500]
+        out     0xE9, al
+        sti
+rest:   hlt
+        jmp     rest
+none:   dw      0, 0, 0
+"""
+    told: list[str] = []
+    with Booted(source, on_shutdown=told.append) as pc:
+        assert pc.run_until_said(1) == bytes([20])
+        assert told == []
 
 
 # -- configuration and end ------------------------------------------------------------------------------

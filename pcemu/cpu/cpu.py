@@ -8,7 +8,6 @@ An interrupt request (:attr:`Cpu.set_request`) ends it before the first block wh
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable
 from enum import Enum
 from typing import NamedTuple
@@ -16,19 +15,19 @@ from typing import NamedTuple
 from unicorn import x86_const
 
 from pcemu.bus import PortBus
-from pcemu.cpu.context_state import ContextState
 from pcemu.cpu.control import INTERCEPT_BASE, ControlRegisters
 from pcemu.cpu.cpuid import RESET_EDX, cpuid
 from pcemu.cpu.engine import CPUID, RDTSC, REFUSED, Engine
 from pcemu.cpu.faults import DEBUG, GENERAL_PROTECTION, INVALID_OPCODE, Fault, PageFault, TripleFault
 from pcemu.cpu.interrupts import Interrupts
 from pcemu.cpu.io_guard import IoGuard
-from pcemu.cpu.live_state import LiveState
 from pcemu.cpu.mmu import WRITE_SINK, Mmu
+from pcemu.cpu.open_state import open_state
 from pcemu.cpu.slices import slice_counter
 from pcemu.cpu.state import (
     CR0,
     CR0_ET,
+    CR0_NE,
     CR0_PE,
     CR2,
     CR3,
@@ -71,8 +70,6 @@ from pcemu.cpu.state import (
     TR_BASE,
     TR_FLAGS,
     TR_LIMIT,
-    EngineState,
-    StateNotFound,
 )
 from pcemu.cpu.string_io import StringIo
 from pcemu.cpu.tasks import Tasks
@@ -85,13 +82,12 @@ TICKS_PER_BLOCK_ITEM = 2
 RDTSC_TICKS = 20
 STUCK_AFTER = 10_000  # invalid opcodes at one address, with nothing but their handler in between
 
+FPU_ERROR = 0x80  # ES in the FPU's status word
 _DATA_SEGMENT, _CODE_SEGMENT = 0x9300, 0x9B00  # descriptor flags after reset
 _LDT_SEGMENT, _TSS_SEGMENT = 0x8200, 0x8B00
 _NOWHERE = 1 << 32
 _UC_CR0, _UC_CR4 = x86_const.UC_X86_REG_CR0, x86_const.UC_X86_REG_CR4
 _UC_EFLAGS = x86_const.UC_X86_REG_EFLAGS
-# Set to "public": do without views of the engine's memory, as on hosts where it cannot be found.
-STATE_VARIABLE = "PCEMU_CPU_STATE"
 
 
 class Stop(Enum):
@@ -126,7 +122,8 @@ class Cpu:
     """A Pentium II-class processor (cpuid.py) on a port bus and guest memory.
 
     ``time_stamp``: what RDTSC reads. ``on_triple_fault``: told why the processor shut down; it may have it
-    reset, or raise (GuestError, unless set otherwise). ``public_state``: use the engine's public API only.
+    reset, or raise (GuestError, unless set otherwise). ``on_fpu_error``: the level of the FPU's error output,
+    as far as CR0.NE sends it there, at the end of each slice. ``public_state``: see open_state.py.
     """
 
     def __init__(self, memory: Memory, bus: PortBus, public_state: bool | None = None) -> None:
@@ -141,10 +138,9 @@ class Cpu:
         engine.map_buffer(TOP_ROM.start, memory.top_rom)
         engine.uc.mem_map(WRITE_SINK, PAGE_SIZE)
         engine.configure()
-        if public_state is None:
-            public_state = os.environ.get(STATE_VARIABLE) == "public"
-        self._state = state = _open_state(engine, self._ram, public_state)
-        self._q, self._d = state.q, state.d
+        self._state = state = open_state(engine, self._ram, public_state)
+        self._q, self._d, self._h = state.q, state.d, state.h
+        self._fpu_status = state.fpu_status
         self._halted = state.halted
         self.mmu = Mmu(engine, state, self._ram)
         self._counter = counter = slice_counter(engine, state)
@@ -160,6 +156,8 @@ class Cpu:
         self._last_invalid = (-1, 0)
         self._shutdown: str | None = None
         self.time_stamp: Callable[[], int] = lambda: self._before + self.ticks_used
+        self.on_fpu_error: Callable[[bool], None] = lambda level: None
+        self._fpu_error = False
         self.on_triple_fault: Callable[[str], None] = _give_up
         engine.hook_interrupts(self._on_interrupt)
         engine.hook_invalid(self._on_invalid)
@@ -260,6 +258,10 @@ class Cpu:
         if self._error is not None:
             error, self._error = self._error, None
             raise error
+        error_level = bool(self._h[self._fpu_status] & FPU_ERROR) and not self._q[CR0] & CR0_NE
+        if error_level != self._fpu_error:
+            self._fpu_error = error_level
+            self.on_fpu_error(error_level)
         if self._shutdown is not None:
             self._report_shutdown()
         elif status:
@@ -476,17 +478,3 @@ class Cpu:
 
 def _give_up(reason: str) -> None:
     raise GuestError(reason)
-
-
-def _open_state(engine: Engine, ram: memoryview, public: bool) -> EngineState:
-    """The engine's state, in real mode; by the public API alone where it has to be."""
-    uc = engine.uc
-    uc.reg_write(_UC_CR0, CR0_ET)
-    for segment in (x86_const.UC_X86_REG_CS, x86_const.UC_X86_REG_SS, x86_const.UC_X86_REG_DS):
-        uc.reg_write(segment, 0)
-    if not public:
-        try:
-            return LiveState(engine, ram)
-        except StateNotFound:
-            pass
-    return ContextState(engine)
