@@ -26,7 +26,7 @@ from tests.drives.operations import OPERATIONS
 from tests.drives.proof import scaled
 from tests.drives.scenarios import SCENARIOS, Scenario, Writing
 
-POSITIONS = scaled(4, 30)  # of each scenario and fault
+POSITIONS = scaled(4, 10)  # of each scenario and fault
 TRIES = 5
 EVERYTHING: list[Scenario] = [*SCENARIOS, *OPERATIONS]
 FAULTS = {
