@@ -108,7 +108,7 @@ class Runner:
                 note(f"COM1 is {serial.description}")
             self._upkeep = Upkeep(
                 disks,
-                pc.clock,
+                lambda: pc.now,
                 self._notice,
                 pc.reset,
                 checkpoint_every=options.checkpoint_every,
@@ -143,8 +143,16 @@ class Runner:
     def _whom_to_ask(self) -> Asker | None:
         """The user, in the window or on the terminal; None when there is nobody."""
         if self._window is not None:
-            return self._window.ask
+            return self._ask_in_window
         return self._asker if self._asker.available else None
+
+    def _ask_in_window(self, question: Question) -> Reply | None:
+        """The user's answer; None when a signal came instead."""
+        assert self._window is not None
+        try:
+            return self._window.ask(question)
+        except Interrupted:
+            return None
 
     def _machine(self, disks: Sequence[SessionDisk], serial: SerialEnd, stack: ExitStack) -> Machine:
         options = self._options

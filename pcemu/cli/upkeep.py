@@ -11,7 +11,7 @@ import time
 from collections.abc import Callable, Sequence
 
 from pcemu.cli.disks import SessionDisk, look_at
-from pcemu.clock import SECOND, Clock
+from pcemu.drives.changes_text import amount
 from pcemu.drives.hostfile import HOST
 from pcemu.drives.sparse import SparseLayer
 from pcemu.errors import PcemuError, UsageError
@@ -30,13 +30,13 @@ class Upkeep:
     """``tell`` shows the user a line; ``wait`` passes some seconds and raises when the user wants to go.
 
     ``reset`` presses the guest's reset button. ``asker`` is None when there is nobody to ask.
-    ``checkpoint_every`` and ``ask_every`` are seconds of virtual time, None for never.
+    ``now`` is virtual time in seconds. ``checkpoint_every`` and ``ask_every`` are the same, None for never.
     """
 
     def __init__(
         self,
         disks: Sequence[SessionDisk],
-        clock: Clock,
+        now: Callable[[], float],
         tell: Callable[[str], None],
         reset: Callable[[], None],
         *,
@@ -46,15 +46,15 @@ class Upkeep:
         preserve_siblings: bool = False,
     ) -> None:
         self._disks = disks
-        self._clock = clock
+        self._now = now
         self._tell = tell
         self._reset = reset
         self._keep = keep_checkpoints
         self._preserve = preserve_siblings
-        self._every = None if checkpoint_every is None else round(checkpoint_every * SECOND)
-        self._ask_every = None if ask_every is None else round(ask_every * SECOND)
-        self._next = clock.now + (self._every or 0)
-        self._next_question = clock.now + (self._ask_every or 0)
+        self._every = checkpoint_every
+        self._ask_every = ask_every
+        self._next = now() + (checkpoint_every or 0)
+        self._next_question = now() + (ask_every or 0)
         self._flushed = time.monotonic()
         self._work: list[Background] = []
         self._full: SessionDisk | None = None
@@ -69,11 +69,11 @@ class Upkeep:
             self._go_on()
         if time.monotonic() - self._flushed > FLUSH_EVERY:
             self._flush()
-        if self._every is not None and self._clock.now >= self._next:
-            self._next += max(1, (self._clock.now - self._next) // self._every + 1) * self._every
+        if self._every is not None and self._now() >= self._next:
+            self._next += ((self._now() - self._next) // self._every + 1) * self._every
             self._checkpoint_by_time()
-        if self._ask_every is not None and self._clock.now >= self._next_question:
-            self._next_question = self._clock.now + self._ask_every
+        if self._ask_every is not None and self._now() >= self._next_question:
+            self._next_question = self._now() + self._ask_every
             self._ask()
 
     def checkpoint(self, name: str = "", *, automatic: bool = False) -> str:
@@ -136,7 +136,7 @@ class Upkeep:
                 if work.poll():
                     self._work.remove(work)
                     if isinstance(work, LiveCommit):
-                        self._tell(f"committed {work.done} sectors; the session goes on")
+                        self._tell(f"committed {amount(work.done)}; the session goes on")
             except PcemuError as error:
                 self._work.remove(work)
                 self._tell(str(error))

@@ -1,0 +1,141 @@
+"""What a run does for its sessions meanwhile: full disks, questions, going back."""
+
+from __future__ import annotations
+
+import errno
+import os
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from pcemu.cli import upkeep as upkeep_module
+from pcemu.cli.disks import SessionDisk
+from pcemu.cli.upkeep import Upkeep
+from pcemu.drives.drive import SECTOR_SIZE
+from pcemu.drives.hostfile import HOST
+from pcemu.frontends.prompt import Question, Reply
+
+ONE, TWO = b"1" * SECTOR_SIZE, b"2" * SECTOR_SIZE
+
+
+class Desk:
+    """A disk, its upkeep, and everybody that this talks to."""
+
+    def __init__(self, path: Path) -> None:
+        self.now = 0.0
+        self.said: list[str] = []
+        self.resets = 0
+        self.questions: list[Question] = []
+        self.reply: Reply | None = None
+        self.disk = SessionDisk(path)
+        self.disk.start()
+
+    def upkeep(self, **options: float) -> Upkeep:
+        made = Upkeep([self.disk], lambda: self.now, self.said.append, self._reset, **options)  # type: ignore[arg-type]
+        made.asker = self._ask
+        return made
+
+    def _reset(self) -> None:
+        self.resets += 1
+
+    def _ask(self, question: Question) -> Reply | None:
+        self.questions.append(question)
+        return self.reply
+
+    def sector(self, lba: int) -> bytes:
+        data = bytearray(SECTOR_SIZE)
+        self.disk.drive.read(lba, data)
+        return bytes(data)
+
+
+@pytest.fixture
+def desk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Desk]:
+    monkeypatch.setenv("XDG_DATA_HOME", str(tmp_path / "data"))
+    path = tmp_path / "disk.img"
+    path.write_bytes(bytes(1 << 20))
+    desk = Desk(path)
+    yield desk
+    desk.disk.session.discard()
+    desk.disk.close()
+
+
+def steps_until(upkeep: Upkeep, done: Callable[[], bool]) -> None:
+    deadline = time.monotonic() + 20
+    while not done():
+        upkeep.after_step()
+        assert time.monotonic() < deadline
+
+
+def test_the_guest_waits_while_the_hosts_disk_is_full(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
+    free = [0, 0, 1 << 30]
+    monkeypatch.setattr(HOST, "free_space", lambda path: free.pop(0), raising=False)
+    waited: list[float] = []
+    upkeep = desk.upkeep()
+    upkeep.wait = waited.append
+    upkeep.after_step()
+    assert desk.said == []
+    upkeep.on_host_error(OSError(errno.EIO, os.strerror(errno.EIO)))
+    upkeep.after_step()
+    assert desk.said == []
+    upkeep.on_host_error(OSError(errno.ENOSPC, os.strerror(errno.ENOSPC)))
+    upkeep.after_step()
+    assert len(waited) == 2
+    assert "its disk is full" in desk.said[0]
+    assert desk.said[1:] == ["there is room again; the guest goes on"]
+    upkeep.after_step()
+    assert len(desk.said) == 2
+
+
+def test_checkpoints_come_by_virtual_time_and_only_when_there_is_something_new(desk: Desk) -> None:
+    upkeep = desk.upkeep(checkpoint_every=60)
+    for now, expected in ((59.0, 0), (60.0, 1), (119.0, 1), (121.0, 2), (600.0, 3), (659.0, 3)):
+        desk.disk.drive.write(int(now), ONE)
+        desk.now = now
+        upkeep.after_step()
+        assert len(desk.disk.session.checkpoints) == expected, now
+    desk.now = 660.0
+    upkeep.after_step()
+    desk.now = 720.0
+    upkeep.after_step()
+    assert len(desk.disk.session.checkpoints) == 4, "nothing was written since"
+
+
+def test_the_user_is_asked_at_intervals_and_may_commit(desk: Desk) -> None:
+    upkeep = desk.upkeep(ask_every=60)
+    desk.now = 60.0
+    upkeep.after_step()
+    assert desk.questions == [], "nothing to decide"
+    desk.disk.drive.write(7, ONE)
+    desk.now = 120.0
+    upkeep.after_step()
+    assert "1 sector" in desk.questions[0].notes[0]
+    desk.reply = Reply("commit")
+    desk.now = 180.0
+    steps_until(upkeep, lambda: bool(desk.said))
+    assert desk.said == ["committed 1 sector (0.5 KiB); the session goes on"]
+    assert desk.disk.path.read_bytes()[7 * SECTOR_SIZE :][:SECTOR_SIZE] == ONE
+    desk.disk.drive.write(8, TWO)
+    assert (desk.sector(7), desk.sector(8)) == (ONE, TWO)
+
+
+def test_going_back_to_the_last_checkpoint(desk: Desk) -> None:
+    upkeep = desk.upkeep()
+    desk.disk.drive.write(7, ONE)
+    assert upkeep.checkpoint("before") == "checkpoint 1 of disk.img"
+    desk.disk.drive.write(7, TWO)
+    assert upkeep.revert() == "nothing was undone"
+    assert (desk.sector(7), desk.resets) == (TWO, 0)
+    desk.reply = Reply("back")
+    assert "disk.img is at checkpoint 1; the guest starts afresh" in upkeep.revert()
+    assert (desk.sector(7), desk.resets) == (ONE, 1)
+
+
+def test_what_was_written_is_made_safe_soon(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
+    upkeep = desk.upkeep()
+    desk.disk.drive.write(7, ONE)
+    assert desk.disk.session.dirty
+    monkeypatch.setattr(upkeep_module, "FLUSH_EVERY", 0.0)
+    upkeep.after_step()
+    assert not desk.disk.session.dirty
