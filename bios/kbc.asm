@@ -4,7 +4,11 @@
 ; POST: bring up controller and keyboard
 ; ---------------------------------------------------------------------------------------------------------
 keyboard_init:
-        in      al, KBC_DATA            ; throw away what was typed before a warm start
+        mov     al, KBC_CMD_WRITE_MODE  ; on a warm start INT 09h would take the controller's answer, and keys come in
+        call    kbc_command
+        mov     al, KBC_MODE_SYSTEM | KBC_MODE_AUX_OFF | KBC_MODE_KBD_OFF
+        call    kbc_data
+        in      al, KBC_DATA            ; throw away what was typed before
         mov     al, KBC_CMD_SELF_TEST
         call    kbc_command
         call    kbc_receive

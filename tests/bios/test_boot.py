@@ -113,6 +113,17 @@ def test_ctrl_alt_del_starts_warm() -> None:
 RESETS = {"8042": "mov al, 0FEh\nout 64h, al", "port 92h": "in al, 92h\nor al, 1\nout 92h, al"}
 
 
+JUMP = "jmp 0FFFFh:0"
+
+
+@pytest.mark.parametrize("way", [*RESETS.values(), JUMP], ids=[*RESETS, "jump"])
+def test_a_warm_start_takes_no_longer_than_a_cold_one(way: str) -> None:
+    program = "cmp word [472h], 1234h\nje warm\nmov word [472h], 1234h\n" + say("C") + way + "\nhlt\n"
+    guest = Guest(boot_disk(TO_REAL_STACK + program + "warm:\n" + say("W") + STOP))
+    guest.pc.run(2 * BOOT_MILLISECONDS / 1000)
+    assert guest.output == b"CW"
+
+
 @pytest.mark.parametrize("reset", RESETS.values(), ids=RESETS.keys())
 @pytest.mark.parametrize("code", [0x05, 0x0A])
 def test_reset_resumes_where_the_guest_said(code: int, reset: str) -> None:
