@@ -267,3 +267,30 @@ def test_typematic_rate_reaches_the_keyboard(delay_and_rate: str, codes: int) ->
     guest.pc.keyboard.release("x")
     guest.pc.run(0.1)
     assert guest.output == b"T" + codes * b"K"
+
+
+def test_interrupts_without_a_device_come_back() -> None:
+    """INT 74h (mouse), INT 75h (FPU error, passed on as an NMI), INT 05h with no printer to print on."""
+    program = f"""
+        mov word [2 * 4], nmi
+        mov word [2 * 4 + 2], 0
+        int 74h
+        {say("m")}
+        int 75h
+        {say("f")}
+        mov ah, 2                       ; cursor to row 5, column 6
+        mov bh, 0
+        mov dx, 0506h
+        int 10h
+        int 05h
+        cmp byte [500h], 0FFh           ; printing failed
+        jne $
+        cmp word [450h], 0506h          ; and the cursor is where it was
+        jne $
+        {say("p")}
+        {STOP}
+    nmi:
+        {say("N")}
+        iret
+    """
+    Guest(boot_disk(TO_REAL_STACK + program)).expect("mNfp")
