@@ -34,6 +34,7 @@ from pcemu.drives.newfile import exists
 from pcemu.drives.open import open_layer, open_layers
 from pcemu.drives.probe import Format
 from pcemu.drives.raw import FlatDrive
+from pcemu.drives.repair import mend_tail
 from pcemu.drives.replace import finish, remove_image
 from pcemu.drives.sparse import SparseLayer
 from pcemu.drives.transfer import count_sectors
@@ -44,7 +45,7 @@ from pcemu.session.journal import (
     ACTIVE,
     KEPT,
 )
-from pcemu.session.record import BEGINNING, SessionRecord
+from pcemu.session.record import BEGINNING, SessionRecord, State
 
 
 class Session(SessionRecord):
@@ -131,6 +132,9 @@ class Session(SessionRecord):
 
     def recover(self) -> None:
         """Finish what a crash interrupted; does nothing when nothing was."""
+        if self.found in (State.INTERRUPTED, State.COMMITTING):
+            for path in self.folder.drives().values():
+                mend_tail(path, self.host)  # a power loss while it grew
         pending = self._journal.pending
         half = self._half_commit()
         if exists(self.folder.selection, self.host):
