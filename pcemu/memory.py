@@ -42,11 +42,14 @@ class Memory:
         """A writable window on RAM."""
         return memoryview(self.ram)[area.start : area.stop]
 
-    def load_rom(self, image: bytes) -> None:
-        """Put a system ROM image where it ends at 1 MiB, and its last 64 KiB where the processor starts."""
+    def load_rom(self, image: bytes, name: str = "the image") -> None:
+        """Put a system ROM image where it ends at 1 MiB, and its last 64 KiB where the processor starts.
+
+        UsageError, which calls the image by its ``name``, when its size is wrong.
+        """
         if len(image) % PAGE_SIZE or not len(TOP_ROM) <= len(image) <= len(ROM_AREA):
             raise UsageError(
-                f"the system ROM has {len(image)} bytes; expected 64 to 256 KiB in whole 4 KiB pages"
+                f"{name}: the system ROM has {len(image)} bytes; expected 64 to 256 KiB in whole 4 KiB pages"
             )
         self.ram[ROM_AREA.stop - len(image) : ROM_AREA.stop] = image
         self.top_rom[:] = image[-len(TOP_ROM) :]

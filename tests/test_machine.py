@@ -519,7 +519,7 @@ none:   dw      0, 0, 0
         ({"mips": 201}, "201 MIPS"),
         ({"disks": [None] * 5}, "5 disks were given; the machine takes up to 4"),
         ({"bios": Path("no-such.rom")}, "no-such.rom: the system ROM cannot be read: No such file"),
-        ({"bios": Path(__file__)}, r"the system ROM has \d+ bytes; expected 64 to 256 KiB"),
+        ({"bios": Path(__file__)}, r"test_machine\.py: the system ROM has \d+ bytes; expected 64 to 256 KiB"),
     ],
 )
 def test_a_configuration_that_is_off_is_refused(config: dict[str, object], message: str) -> None:
