@@ -1,12 +1,24 @@
-"""Protected-mode programs run with both views of the engine's state, and on QEMU where it is installed."""
+"""The processor's tests run with both ways to the engine's state; protected-mode programs also on QEMU."""
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 import pytest
+
+from pcemu.cpu.open_state import STATE_VARIABLE
 
 pytest.register_assert_rewrite("tests.cpu.kernel")
 
 from tests.cpu.kernel import Runner  # noqa: E402
+
+
+@pytest.fixture(params=["live", "public"], scope="module")
+def state(request: pytest.FixtureRequest) -> Iterator[None]:
+    """Views of the engine's memory, or its public API alone."""
+    with pytest.MonkeyPatch.context() as environment:
+        environment.setenv(STATE_VARIABLE, request.param)
+        yield
 
 
 @pytest.fixture(params=["live", "public", "qemu"])

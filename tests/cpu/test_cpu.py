@@ -11,6 +11,8 @@ from pcemu.cpu.cpu import INTERRUPT_TICKS, PORT_TICKS
 from pcemu.errors import GuestError
 from tests.cpu.guest import RESULTS, Guest
 
+pytestmark = pytest.mark.usefixtures("state")
+
 # Counts its interrupts at RESULTS + 2 * vector; `vector` is defined by the program.
 HANDLER = """
     mov word [vector * 4], handler

@@ -8,6 +8,8 @@ from pcemu.cpu import Stop
 from pcemu.cpu.slices import NativeCounter
 from tests.cpu.guest import Guest
 
+pytestmark = pytest.mark.usefixtures("state")
+
 COUNTERS = [
     pytest.param(True, marks=pytest.mark.skipif(not NativeCounter.fits_host(), reason="not an x86-64 host")),
     False,
