@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import shutil
+from pathlib import Path
 
 import pytest
 
 from tests.conftest import require
-from tools.benchmarks import bare, guests
+from tools.benchmarks import bare, drive_memory, drives, guests, qemu_img
 from tools.benchmarks.booting import find_freedos
 from tools.benchmarks.figures import Figure, Result, Unavailable
 from tools.benchmarks.marks import Marks
@@ -77,3 +78,30 @@ def test_a_missing_guest_is_told_with_what_to_do(monkeypatch: pytest.MonkeyPatch
     monkeypatch.delenv("PCEMU_GUESTS")
     with pytest.raises(Unavailable, match="set PCEMU_GUESTS"):
         find_freedos(guests.SOURCES)
+
+
+@pytest.mark.slow
+def test_drives_are_measured(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    mebibyte = drives.MIB
+    sizes = {"DRIVE": 8 * mebibyte, "SEQUENTIAL": 16 * mebibyte, "COMMITTED": 2 * mebibyte}
+    counts = {"READS": 2000, "TURNS": 2, "READS_OF_QEMU": 1000, "WRITES": 8, "OPENINGS": 2}
+    for name, value in {**sizes, **counts, "COMMIT_DRIVE": 8 * mebibyte}.items():
+        monkeypatch.setattr(drives, name, value)
+    monkeypatch.setattr(drives.Drives, "memory", lambda self: {"memory": 1.0, "memory-own": 1.0})
+    for benchmark in drives.Drives(tmp_path).benchmarks():
+        sample = benchmark.sample()
+        for figure in benchmark.figures:
+            assert sample[figure.key] > 0
+            assert Result.of(figure, [sample]).value > 0
+            if qemu_img.available() and not figure.key.startswith(("memory", "random-64")):
+                assert f"{figure.key}/{drives.PEER}" in sample
+
+
+def test_the_memory_of_a_large_drive_is_measured(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(drive_memory, "WRITTEN", 1 << 20)
+    monkeypatch.setattr(drive_memory, "READS", 10)
+    drive_memory.main(str(tmp_path / "huge.vhd"))
+    before, after = map(float, capsys.readouterr().out.split())
+    assert 0 < before <= after

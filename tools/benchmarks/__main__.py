@@ -15,30 +15,34 @@ from statistics import median
 from rich.console import Console
 from rich.table import Table
 
-from tools.benchmarks import booting, qemu, speed
+from tools.benchmarks import booting, drives, qemu, speed
 from tools.benchmarks.figures import Benchmark, Result, Sample, Unavailable
 
-NAMES = ("boot", "post", "int", "port", "disk", "memory", "idle", "rss")
+NAMES = ("boot", "post", "int", "port", "disk", "memory", "idle", "rss", *drives.NAMES)
+GROUPS = {"drives": drives.NAMES}
 WIDTH = 130  # of the table where there is no terminal
 
 
 def main() -> int:
     """Measure what was asked for; 0, 1 when a target was missed, 3 when something could not be measured."""
     parser = argparse.ArgumentParser(prog="tools/bench", description="Measure pcemu beside its peers.")
-    parser.add_argument("names", nargs="*", metavar="NAME", help=f"what to measure: {', '.join(NAMES)} (all)")
+    groups = ", ".join(f"or {group} for all {group}-…" for group in GROUPS)
+    what = f"what to measure: {', '.join(NAMES)}, {groups} (everything)"
+    parser.add_argument("names", nargs="*", metavar="NAME", help=what)
     parser.add_argument("--runs", type=int, default=5, help="samples to take the medians of (5)")
     parser.add_argument("--json", type=Path, metavar="FILE", help="write all samples to a file, too")
     arguments = parser.parse_args()
-    unknown = set(arguments.names).difference(NAMES)
+    wanted = [each for name in arguments.names for each in GROUPS.get(name, (name,))] or list(NAMES)
+    unknown = set(wanted).difference(NAMES)
     if unknown:
-        parser.error(f"unknown: {', '.join(sorted(unknown))}; there are {', '.join(NAMES)}")
+        parser.error(f"unknown: {', '.join(sorted(unknown))}; there are {', '.join((*NAMES, *GROUPS))}")
     if arguments.runs < 1:
         parser.error("--runs wants at least 1")
     console = Console(stderr=True)
     if not qemu.available():
         console.print(f"{qemu.PROGRAM} is missing: measuring without it; install QEMU for its figures")
     with tempfile.TemporaryDirectory() as folder:
-        chosen = _choose(arguments.names or NAMES, Path(folder), console)
+        chosen = _choose(wanted, Path(folder), console)
         results, failed = _measure(chosen, arguments.runs, console)
     out = Console()
     if not out.is_terminal:
@@ -46,14 +50,15 @@ def main() -> int:
     out.print(_table(results, arguments.runs))
     if arguments.json:
         arguments.json.write_text(json.dumps(_report(results, arguments.runs), indent=2) + "\n")
-    if failed or len(chosen) < len(set(arguments.names or NAMES)):
+    if failed or len(chosen) < len(set(wanted)):
         return 3
     return 1 if any(result.met is False for result in results) else 0
 
 
 def _choose(names: Sequence[str], folder: Path, console: Console) -> list[Benchmark]:
     """The benchmarks that can run here."""
-    benchmarks = {benchmark.name: benchmark for benchmark in speed.BENCHMARKS}
+    of_drives = drives.Drives(folder).benchmarks()
+    benchmarks = {benchmark.name: benchmark for benchmark in (*speed.BENCHMARKS, *of_drives)}
     if not benchmarks.keys() >= set(names):
         try:
             freedos = booting.Booting(booting.find_freedos(folder))
