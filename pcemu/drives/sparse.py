@@ -170,8 +170,7 @@ class SparseLayer:
                 self._own(page, lba, stop)
             view = view[len(part) :]
             lba = stop
-        if len(self._dirty_pages) > MAX_PAGES // 2:
-            self.flush()
+        self._bound_memory()
 
     def discard(self, lba: int, count: int) -> None:
         """Make sectors read as zeros: holes in this file, that hide what ancestors have."""
@@ -188,6 +187,7 @@ class SparseLayer:
                 self.file.zero(offset, (stop - lba) * SECTOR_SIZE)
                 self._own(page, lba, stop)
             lba = stop
+        self._bound_memory()
 
     def flush(self) -> None:
         """Return when all that was written survives power loss."""
@@ -219,6 +219,10 @@ class SparseLayer:
                 self.flush()
             finally:
                 self.file.close()
+
+    def _bound_memory(self) -> None:
+        if len(self._dirty_pages) > MAX_PAGES // 2:
+            self.flush()
 
     def _can_skip(self, part: memoryview) -> bool:
         """True for zeros where nothing is and nothing lies below: they are there already."""

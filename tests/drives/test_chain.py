@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 
 from pcemu.drives import chain as chain_module
+from pcemu.drives import sparse as sparse_module
 from pcemu.drives.chain import NO_LAYER, Chain
 from pcemu.drives.create import create_differencing, create_dynamic, create_fixed
 from pcemu.drives.hostfile import HOST, Host, SystemCalls
@@ -328,6 +329,27 @@ def test_zeros_take_no_space_where_nothing_is_below(tmp_path: Path) -> None:
     drive.discard(0, drive.sectors)
     drive.close()
     assert (tmp_path / "disk.vhd").stat().st_size == size
+
+
+@pytest.mark.parametrize("action", ["write", "discard"])
+def test_bits_of_any_number_of_writes_take_bounded_memory(
+    action: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sparse_module, "MAX_PAGES", 16)
+    create_dynamic(tmp_path / "base.vhd", 4 << 20)
+    create_differencing(tmp_path / "child.vhd", tmp_path / "base.vhd", block_size=4096)
+    drive = open_drive(tmp_path / "child.vhd")
+    assert isinstance(drive, Chain) and isinstance(drive.head, SparseLayer)
+    most = 0
+    for lba in range(0, drive.sectors, 64):
+        if action == "write":
+            drive.write(lba, b"x" * 512)
+        else:
+            drive.discard(lba, 1)
+        most = max(most, len(drive.head._pages))
+    assert most <= 17
+    assert all(drive.head.owned(lba, 1) for lba in range(0, drive.sectors, 64))
+    drive.close()
 
 
 def test_bit_runs() -> None:
