@@ -122,7 +122,7 @@ class TerminalView:
         self._modes = termios.tcgetattr(self._input)
         self._old_handler: Any = signal.signal(signal.SIGWINCH, self._on_resize)
         try:
-            tty.setraw(self._input)
+            tty.setraw(self._input, termios.TCSADRAIN)  # keys typed before are kept
             self._send(ENTER_ALTERNATE_SCREEN)
         except BaseException:
             self._restore()
