@@ -392,10 +392,9 @@ class Killer(SystemCalls):
             self.left -= 1
 
 def counted(name):
-    plain = getattr(SystemCalls, name)
     def call(self, *arguments, **options):
         self._count()
-        return plain(self, *arguments, **options)
+        return getattr(super(Killer, self), name)(*arguments, **options)
     return call
 
 for name in "open ftruncate fsync fdatasync fsync_dir rename link unlink copy_file_range".split():

@@ -15,6 +15,7 @@ from pcemu.drives.drive import SECTOR_SIZE
 from pcemu.session.record import State
 from pcemu.session.selective import pattern_regex
 from pcemu.session.session import Session
+from tests.boot import IDLE, boot_drive
 from tests.drives.fat_images import KINDS, FatImage
 
 Pcemu = Callable[..., tuple[int, str, str]]
@@ -254,3 +255,18 @@ def test_a_missing_image(pcemu: Pcemu, tmp_path: Path) -> None:
     code, _, err = pcemu("show", tmp_path / "nowhere.img")
     assert code == 3
     assert "no such file" in err
+
+
+def test_resume_is_run_with_a_session_that_is_there(pcemu: Pcemu, tmp_path: Path) -> None:
+    path = tmp_path / "disk.img"
+    path.write_bytes(boot_drive(f"mov ax, 0x0E52\nint 0x10\n{IDLE}").data)
+    before = path.read_bytes()
+    assert pcemu("resume", path)[0] == 2
+    with Session(path) as session:
+        session.start().write(9, b"9" * SECTOR_SIZE)
+        session.keep()
+    code, out, err = pcemu("resume", path, "--headless", "--until", "R", "--on-exit", "discard")
+    assert (code, "R" in out) == (0, True)
+    assert "going on with the session of" in err
+    assert "discarded 1 sector" in err
+    assert path.read_bytes() == before
