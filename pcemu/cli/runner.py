@@ -172,6 +172,7 @@ class Runner:
                 debug=debug,
                 bios=options.bios,
                 on_host_error=self._on_host_error,
+                on_shutdown=lambda reason: self._tell(f"{reason}; the processor was reset, as in a PC"),
             )
         )
 
