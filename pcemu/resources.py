@@ -1,4 +1,4 @@
-"""The files that come with pcemu: the system ROM, the demo disk, and the font of pcemu's own texts.
+"""The files that come with pcemu: the ROM, the demo disk, boot code of new disks, a font for pcemu's texts.
 
 An installed package carries them in ``pcemu/data``; in a source tree they lie where they are built.
 """
@@ -10,7 +10,13 @@ from pathlib import Path
 from pcemu.errors import ImageNotFoundError
 
 _PACKAGE = Path(__file__).parent
-_SOURCES = {"pcemu-bios.rom": "bios", "demo.img": "disks", "font8x16.bin": "bios"}
+_SOURCES = {
+    "pcemu-bios.rom": "bios",
+    "font8x16.bin": "bios",
+    "demo.img": "disks",
+    "mbr.bin": "disks",
+    "nosystem.bin": "disks",
+}
 
 
 def resource(name: str) -> Path:

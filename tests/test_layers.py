@@ -55,6 +55,7 @@ ALLOWED: dict[str, tuple[str, ...]] = {
         *("pcemu.typist", "pcemu.drives.geometry"),
         "pcemu.frontends.picture",  # when a screenshot is taken
     ),
+    "pcemu.library": ("pcemu.drives", "pcemu.errors", "pcemu.library", "pcemu.resources"),
     "pcemu.session": ("pcemu.drives", "pcemu.errors", "pcemu.session"),
     "pcemu.frontends": (
         *("pcemu.clock", "pcemu.errors", "pcemu.frontends", "pcemu.keys", "pcemu.resources", "pcemu.screen"),
@@ -64,7 +65,7 @@ ALLOWED: dict[str, tuple[str, ...]] = {
     ),
     "pcemu.cli": (
         *("pcemu.__version__", "pcemu.cli", "pcemu.drives", "pcemu.errors", "pcemu.frontends", "pcemu.keys"),
-        *("pcemu.machine", "pcemu.pacing", "pcemu.resources", "pcemu.session"),
+        *("pcemu.library", "pcemu.machine", "pcemu.pacing", "pcemu.resources", "pcemu.session"),
     ),
     # Helpers for tests may import what they help to test.
     "pcemu.testing": ("pcemu",),
@@ -76,6 +77,7 @@ ONLY: dict[str, str] = {
     "pygame": "pcemu.frontends.window.display",
     "rich": "pcemu.cli",
     "click": "pcemu.cli",
+    "httpx": "pcemu.library.download",
 }
 
 # What must not look at the host's clock: its time is virtual.
@@ -86,7 +88,7 @@ TIMELESS = (
 HOST_TIME = {"now", "utcnow", "today"}  # of datetime
 
 # Importing the machine and booting it must not pay for these.
-EXPENSIVE = ("PIL", "construct", "numpy", "pygame", "rich", "textual")
+EXPENSIVE = ("PIL", "construct", "httpx", "numpy", "pygame", "rich", "textual")
 
 
 def module_name(path: Path) -> str:

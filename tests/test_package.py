@@ -57,7 +57,7 @@ def installed(wheel: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_the_wheel_carries_rom_font_demo_disk_licence_and_type_marker(wheel: Path) -> None:
     with ZipFile(wheel) as archive:
         names = set(archive.namelist())
-        for name in ("pcemu-bios.rom", "demo.img", "font8x16.bin"):
+        for name in ("pcemu-bios.rom", "demo.img", "mbr.bin", "nosystem.bin", "font8x16.bin"):
             assert archive.read(f"pcemu/data/{name}") == resource(name).read_bytes()
         licences = [name for name in names if name.endswith("COPYING") and ".dist-info/" in name]
         assert len(licences) == 1

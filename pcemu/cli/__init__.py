@@ -9,13 +9,16 @@ import click
 from pcemu import __version__
 from pcemu.cli.lazy import LazyGroup
 from pcemu.cli.output import complain
-from pcemu.errors import PcemuError
+from pcemu.errors import ImageAccessError, PcemuError
 
 INTERRUPTED = 130  # what shells make of SIGINT
 
 # command: (module, one line for the overview)
 COMMANDS = {
     "disk": ("pcemu.cli.disk", "Make, look at, commit, merge, convert and repair disk images."),
+    "get": ("pcemu.cli.get", "Download a system, such as FreeDOS, as a disk known by name."),
+    "list": ("pcemu.cli.list", "List the disks known by name."),
+    "new": ("pcemu.cli.new", "Make a bootable FAT disk, also of a folder of files."),
     "run": ("pcemu.cli.run", "Run a PC with the given hard disks, or with the demo disk."),
     "session": ("pcemu.cli.session", "Look at what runs changed, and decide later."),
 }
@@ -45,3 +48,6 @@ def main() -> None:
         sys.exit(error.exit_code)
     except (click.Abort, KeyboardInterrupt):
         sys.exit(INTERRUPTED)
+    except OSError as error:  # the host failed where nothing better could be said
+        complain(f"{error.filename or 'the host'}: {error.strerror or error}")
+        sys.exit(ImageAccessError.exit_code)

@@ -27,6 +27,9 @@ COMMANDS = {
     "relink": ("pcemu.cli.disk_change", "Tell a child where its parent is now."),
     "orphans": ("pcemu.cli.disk_chain", "List children without their parent, and leftovers."),
     "compare": ("pcemu.cli.disk_copy", "Compare what two images hold."),
+    "ls": ("pcemu.cli.disk_files", "List files inside a FAT partition."),
+    "get": ("pcemu.cli.disk_files", "Copy files out of a FAT partition."),
+    "put": ("pcemu.cli.disk_files", "Copy files into a FAT partition, to be undone like any other write."),
     "compact": ("pcemu.cli.disk_change", "Give back space that an image does not need."),
 }
 

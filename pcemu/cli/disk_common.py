@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -56,8 +57,24 @@ class SizeOrMore(click.ParamType[tuple[bool, int]]):
         return more, Size().convert(value.removeprefix("+"), param, ctx)
 
 
+class Disk(click.Path):
+    """A path, or the name of a disk in the user's data folder."""
+
+    name = "disk"
+
+    def __init__(self) -> None:
+        super().__init__(readable=False, path_type=Path)
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        """Text to a path."""
+        from pcemu.library.names import find_disk
+
+        return find_disk(Path(os.fsdecode(super().convert(value, param, ctx))))
+
+
 PATH = click.Path(readable=False, path_type=Path)  # opening it says in one line what is wrong
-image_argument = click.argument("image", type=PATH)
+DISK = Disk()
+image_argument = click.argument("image", type=DISK)
 json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON; see the keys below.")
 quiet_option = click.option("-q", "--quiet", is_flag=True, help="Print errors only.")
 outside_option = click.option(

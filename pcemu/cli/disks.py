@@ -13,6 +13,7 @@ from pcemu.drives.changes import Changes
 from pcemu.drives.changes_text import amount, describe
 from pcemu.drives.partitions import drive_letters, read_partitions
 from pcemu.errors import ImageAccessError, UsageError
+from pcemu.library.names import data_folder, resolve_disk
 from pcemu.resources import resource
 from pcemu.session.folder import DEFAULT_NAME
 from pcemu.session.record import State
@@ -93,6 +94,7 @@ class DemoDisk(SessionDisk):
 
 def open_disks(paths: Sequence[Path], session: str = DEFAULT_NAME) -> list[SessionDisk]:
     """The disks for ``paths``, all of them or none; the demo disk without any. ImageError, UsageError."""
+    paths = [resolve_disk(path) for path in paths]
     for index, path in enumerate(paths):
         if any(_same_file(path, other) for other in paths[:index]):
             raise UsageError(f"{path}: was given twice, expected a different image for each disk")
@@ -133,14 +135,6 @@ def look_at(disks: Sequence[SessionDisk]) -> list[tuple[SessionDisk, Changes | N
         lines = describe(changes)
         found.append((disk, changes, [f"{disk.path.name}: {lines[0]}", *(f"  {line}" for line in lines[1:])]))
     return found
-
-
-def data_folder() -> Path:
-    """Where the system keeps a user's data of programs."""
-    if os.name == "nt":
-        base = os.environ.get("LOCALAPPDATA")
-        return Path(base or Path.home() / "AppData" / "Local") / "pcemu"
-    return Path(os.environ.get("XDG_DATA_HOME") or Path.home() / ".local" / "share") / "pcemu"
 
 
 def session_folder() -> Path:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
-from pcemu.cli.disk_common import PATH
+from pcemu.cli.disk_common import DISK
 from pcemu.errors import UsageError
 
 if TYPE_CHECKING:
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 Command = TypeVar("Command", bound=Callable[..., Any])
 
-disk_argument = click.argument("disk", type=PATH)
+disk_argument = click.argument("disk", type=DISK)
 name_option = click.option(
     "--session", "name", metavar="NAME", default="default", help="A session besides the usual one."
 )

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from pcemu.cli.disk_common import PATH, common, epilog, human, say
+from pcemu.cli.disk_common import DISK, common, epilog, human, say
 from pcemu.cli.session_common import age_text, date_text, disk_argument, name_option, opened
 
 if TYPE_CHECKING:
@@ -44,7 +44,7 @@ old_size, size, old_path.
 
 
 @click.command(name="list", epilog=LIST_EPILOG)
-@click.argument("places", nargs=-1, type=PATH, metavar="[DISK|FOLDER]...")
+@click.argument("places", nargs=-1, type=DISK, metavar="[DISK|FOLDER]...")
 @common
 def list_(places: tuple[Path, ...], as_json: bool, quiet: bool) -> None:
     """List the sessions of DISKs, or of all images in FOLDERs (this one), that were not decided yet.

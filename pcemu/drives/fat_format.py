@@ -28,6 +28,7 @@ from pcemu.drives.partitions import ACTIVE, ENTRY, SIGNATURE, SIGNATURE_AT, TABL
 from pcemu.errors import UsageError
 
 MIN_SIZE = 1 << 20
+FAT16_FROM = 32_680  # sectors; below, DOS makes FAT12
 FAT32_FROM = 512 << 20  # where DOS begins to prefer it
 FAT16_TO = 2 << 30
 FAT16_SECTORS = (MAX_CLUSTERS_16 - 16) * 64
@@ -94,9 +95,7 @@ def system_of(drive: Drive, start: int, sectors: int) -> System:
 def shape_of(sectors: int, kind: int | None) -> Shape:
     """The layout for a volume; of the usual kind for its size when ``kind`` is None. UsageError."""
     if kind is None:
-        kind = 32 if sectors * SECTOR_SIZE > FAT32_FROM else 16
-        if kind == 16 and _cluster_sectors(sectors, 16) is None:
-            kind = 12
+        kind = 32 if sectors * SECTOR_SIZE > FAT32_FROM else 16 if sectors >= FAT16_FROM else 12
     found = _cluster_sectors(sectors, kind)
     if found is None:
         raise UsageError(

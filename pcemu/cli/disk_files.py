@@ -1,0 +1,441 @@
+"""`pcemu disk ls`, `get` and `put`: files inside the FAT partitions of any image, without running a guest.
+
+They see a disk as the guest would see it next: with what its undo session holds. What `put` writes goes into
+that session, like a guest's writes, and is decided like those.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, BinaryIO
+
+import click
+
+from pcemu.cli.disk_common import PATH, Progress, common_with_parents, epilog, say, work
+from pcemu.errors import ImageAccessError, ImageFormatError, UsageError
+from pcemu.library.names import find_disk
+
+if TYPE_CHECKING:
+    from pcemu.drives.drive import Drive
+    from pcemu.drives.fat_files import Place
+    from pcemu.drives.fat_folder import Entry
+    from pcemu.drives.fat_tree import Tree
+
+STDOUT = Path("-")
+CHUNK_CLUSTERS = 64
+ATTRIBUTE_LETTERS = ((0x01, "r"), (0x02, "h"), (0x04, "s"), (0x20, "a"))
+
+partition_option = click.option(
+    "--partition",
+    "number",
+    metavar="N",
+    type=int,
+    help="Which one: 1 to 4, from 5 on logical ones. [default: the active one]",
+)
+base_option = click.option("--base", is_flag=True, help="The image itself, without its undo session.")
+
+
+def split_spec(text: str) -> tuple[Path, str]:
+    """``IMAGE:PATH`` as image and path in it; the path may be missing, and either may hold colons."""
+    whole = find_disk(Path(text))
+    if whole.exists():
+        return whole, ""
+    place = text.rfind(":")
+    while place > 0:
+        image = find_disk(Path(text[:place]))
+        if image.exists():
+            return image, text[place + 1 :]
+        place = text.rfind(":", 0, place)
+    image_text, colon, path = text.partition(":")
+    if len(image_text) == 1 and colon:  # a drive letter of Windows
+        more, colon, path = path.partition(":")
+        image_text += ":" + more
+    return Path(image_text), path
+
+
+@contextmanager
+def _looking(image: Path, *, base: bool, allow_outside: bool) -> Iterator[Drive]:
+    """The drive, for reading, with what the undo session holds. ImageError."""
+    from pcemu.cli.disks import session_folder
+    from pcemu.drives.hostfile import HOST
+    from pcemu.drives.open import open_drive
+    from pcemu.session.folder import DEFAULT_NAME, sessions_of
+
+    top: str | Path = image
+    if not base and image.exists():
+        for folder in sessions_of(os.fspath(image), os.fspath(session_folder()), HOST):
+            drives = list(folder.drives().values())
+            if folder.name == DEFAULT_NAME and drives:
+                top = drives[-1]
+    drive = open_drive(top, read_only=True, allow_outside=allow_outside or top is not image)
+    try:
+        yield drive
+    except OSError as error:
+        raise ImageAccessError(f"{image}: cannot be read: {error.strerror}; check its disk") from error
+    finally:
+        drive.close()
+
+
+def _tree(drive: Drive, image: Path, number: int | None) -> Tree:
+    from pcemu.drives.fat import Volume
+    from pcemu.drives.fat_files import choose_partition
+    from pcemu.drives.fat_tree import Tree
+
+    partition = choose_partition(drive, str(image), number)
+    return Tree(Volume(drive, partition.start, partition.sectors))
+
+
+# -- ls --------------------------------------------------------------------------------------------------
+
+LS_EPILOG = epilog("""
+Examples:
+  pcemu disk ls freedos
+  pcemu disk ls disk.vhd:/FDOS/BIN
+  pcemu disk ls -r disk.img
+
+Keys of --json, for each file and folder:
+  path          from the root, with backslashes
+  short         the name of 8 + 3 characters
+  folder        true or false
+  size          bytes
+  modified      2024-02-29T13:14:15, or null
+  attributes    some of r, h, s, a: read-only, hidden, system, archive
+""")
+
+
+@click.command(epilog=LS_EPILOG)
+@click.argument("spec", metavar="IMAGE[:PATH]")
+@click.option("-r", "--recursive", is_flag=True, help="Folders inside, too.")
+@partition_option
+@base_option
+@common_with_parents
+def ls(
+    spec: str,
+    recursive: bool,
+    number: int | None,
+    base: bool,
+    allow_outside: bool,
+    as_json: bool,
+    quiet: bool,
+) -> None:
+    """List the files in a folder of a FAT partition, or one file."""
+    from pcemu.drives.fat_files import find_place
+
+    image, path = split_spec(spec)
+    with _looking(image, base=base, allow_outside=allow_outside) as drive:
+        tree = _tree(drive, image, number)
+        place = find_place(tree, path, str(image))
+        facts = [_facts(at, entry) for at, entry in _listed(tree, place, recursive)]
+    text = ""
+    if not as_json and facts:
+        from pcemu.cli.tables import drawn, table
+
+        rows = [
+            (
+                "<DIR>" if each["folder"] else str(each["size"]),
+                (each["modified"] or "").replace("T", " "),
+                each["attributes"],
+                _shown(each["path"] if recursive else each["path"].rpartition("\\")[2]),
+            )
+            for each in facts
+        ]
+        text = drawn(table(("SIZE", "MODIFIED", "ATTR", "NAME"), rows, right=(0,)))
+    say(text, facts, as_json=as_json, quiet=quiet)
+    _warn(tree, image)
+
+
+def _warn(tree: Tree, image: Path) -> None:
+    if tree.problems:
+        from pcemu.cli.output import note
+
+        note(f"{image}: its file system is damaged ({tree.problems[0]}); some files may be missing here")
+
+
+def _listed(tree: Tree, place: Place, recursive: bool) -> Iterator[tuple[str, Entry]]:
+    if place.entry is not None and not place.is_folder:
+        yield place.path, place.entry
+        return
+    above = place.path.rstrip("\\")
+    if recursive:
+        yield from tree.walk(place.start, above)
+    else:
+        for entry in tree.folders.get(place.start, ()):
+            yield f"{above}\\{entry.name}", entry
+
+
+def _facts(path: str, entry: Entry) -> dict[str, Any]:
+    from pcemu.drives.fat_files import short_of
+
+    letters = (letter for bit, letter in ATTRIBUTE_LETTERS if entry.attributes & bit)
+    return {
+        "path": path,
+        "short": short_of(entry),
+        "folder": entry.is_folder,
+        "size": entry.size,
+        "modified": _date(entry.stamp),
+        "attributes": "".join(letters),
+    }
+
+
+def _date(stamp: int) -> str | None:
+    date, time = stamp >> 16, stamp & 0xFFFF
+    year, month, day = 1980 + (date >> 9), date >> 5 & 15, date & 31
+    hour, minute, second = time >> 11, time >> 5 & 63, (time & 31) * 2
+    if not (1 <= month <= 12 and 1 <= day <= 31 and hour < 24 and minute < 60 and second < 60):
+        return None
+    return f"{year}-{month:02}-{day:02}T{hour:02}:{minute:02}:{second:02}"
+
+
+def _shown(name: str) -> str:
+    """A guest's name, without what a terminal would obey."""
+    return "".join(letter if letter.isprintable() else "?" for letter in name)
+
+
+# -- get -------------------------------------------------------------------------------------------------
+
+GET_EPILOG = epilog("""
+Examples:
+  pcemu disk get freedos:/AUTOEXEC.BAT
+  pcemu disk get disk.vhd:/WORK ~/work            a folder, with all in it
+  pcemu disk get disk.img:/NOTE.TXT -             to stdout
+
+Keys of --json:
+  files         the paths that were written
+  size          bytes of all of them
+""")
+
+
+@click.command(epilog=GET_EPILOG)
+@click.argument("spec", metavar="IMAGE:PATH")
+@click.argument("target", metavar="[DEST]", type=PATH, required=False)
+@click.option("--force", is_flag=True, help="Replace files that are there.")
+@partition_option
+@base_option
+@common_with_parents
+def get(
+    spec: str,
+    target: Path | None,
+    force: bool,
+    number: int | None,
+    base: bool,
+    allow_outside: bool,
+    as_json: bool,
+    quiet: bool,
+) -> None:
+    """Copy a file or folder out of a FAT partition, into the present folder or to DEST."""
+    from pcemu.drives.fat_files import find_place, host_name
+
+    image, path = split_spec(spec)
+    with (
+        _looking(image, base=base, allow_outside=allow_outside) as drive,
+        work("copying", "what was copied is whole; run it again for the rest", quiet=quiet) as progress,
+    ):
+        tree = _tree(drive, image, number)
+        place = find_place(tree, path, str(image))
+        if target == STDOUT:
+            if place.entry is None or place.is_folder:
+                raise UsageError(f"{spec}: is a folder, expected a file for stdout; name a file in it")
+            _copy(tree, place.entry, sys.stdout.buffer, image)
+            return
+        name = host_name(place.entry) if place.entry is not None else image.stem
+        where = Path(name) if target is None else target / name if target.is_dir() else target
+        files = dict(_out(tree, place, where))
+        written = _copy_all(tree, files, where, image, progress, force=force)
+    size = sum(entry.size for entry in files.values())
+    text = f"copied {len(written)} file{'' if len(written) == 1 else 's'} to {where}"
+    say(text, {"files": [str(each) for each in written], "size": size}, as_json=as_json, quiet=quiet)
+    _warn(tree, image)
+
+
+def _out(tree: Tree, place: Place, where: Path) -> Iterator[tuple[Path, Entry]]:
+    """Where each file goes. A guest chose the names: none leads out of the folder."""
+    from pcemu.drives.fat_files import Place, host_name
+
+    if place.entry is not None and not place.is_folder:
+        yield where, place.entry
+        return
+    for entry in tree.folders.get(place.start, ()):
+        yield from _out(tree, Place(f"{place.path}\\{entry.name}", entry), where / host_name(entry))
+
+
+def _copy_all(
+    tree: Tree, files: dict[Path, Entry], where: Path, image: Path, progress: Progress, *, force: bool
+) -> list[Path]:
+    for path in files:
+        if (path.exists() or path.is_symlink()) and not force:
+            raise UsageError(f"{path}: exists, expected a new name; remove it, or use --force")
+    total = sum(entry.size for entry in files.values())
+    done = 0
+    if not files:
+        where.mkdir(parents=True, exist_ok=True)
+    for path, entry in files.items():
+        part = path.with_name(f".{path.name[:200]}.{os.getpid()}.new")
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            with part.open("xb") as file:
+                _copy(tree, entry, file, image)
+            part.replace(path)
+        except OSError as error:
+            raise ImageAccessError(f"{path}: cannot be written: {error.strerror}") from error
+        finally:
+            part.unlink(missing_ok=True)
+        done += entry.size
+        progress(done, total)
+    return list(files)
+
+
+def _copy(tree: Tree, entry: Entry, file: BinaryIO, image: Path) -> None:
+    volume = tree.volume
+    size = volume.layout.cluster_size
+    runs = volume.follow(entry.start, -(-entry.size // size)) if entry.size else []
+    if runs is None or sum(length for _, length in runs) * size < entry.size:
+        raise ImageFormatError(
+            f"{image}: the clusters of {entry.name} are damaged, expected {entry.size} bytes; repair it with "
+            f"CHKDSK in the guest"
+        )
+    left = entry.size
+    for first, length in runs:
+        for at in range(0, length, CHUNK_CLUSTERS):
+            data = volume.read_runs([(first + at, min(CHUNK_CLUSTERS, length - at))])[:left]
+            file.write(data)
+            left -= len(data)
+
+
+# -- put -------------------------------------------------------------------------------------------------
+
+PUT_EPILOG = epilog("""
+Examples:
+  pcemu disk put notes.txt freedos:/
+  pcemu disk put game/ disk.vhd:/GAMES           a folder, with all in it
+  pcemu disk put new.txt disk.img:/OLD.TXT       in place of a file
+  pcemu disk put --commit notes.txt freedos:/    for good, at once
+
+Keys of --json:
+  files         how many were written
+  size          bytes of all of them
+  committed     whether they are in the image already
+""")
+
+
+@click.command(epilog=PUT_EPILOG)
+@click.argument("sources", metavar="SOURCE...", nargs=-1, required=True, type=PATH)
+@click.argument("spec", metavar="IMAGE:PATH")
+@click.option("--commit", "for_good", is_flag=True, help="Write into the image at once.")
+@partition_option
+@common_with_parents
+def put(
+    sources: tuple[Path, ...],
+    spec: str,
+    for_good: bool,
+    number: int | None,
+    allow_outside: bool,
+    as_json: bool,
+    quiet: bool,
+) -> None:
+    """Copy files and folders of the host into a FAT partition.
+
+    PATH is a folder that is there, or a new name. What is written goes into the disk's undo session, where
+    the next `pcemu run` finds it, to be committed or discarded as what a guest wrote.
+    """
+    from pcemu.cli.disks import session_folder
+    from pcemu.session.record import State
+    from pcemu.session.session import Session
+
+    image, path = split_spec(spec)
+    with Session(image, fallback=session_folder(), allow_outside=allow_outside) as session:
+        began = session.found
+        if for_good and began is not State.NEW:
+            raise UsageError(
+                f"{image}: has changes of an earlier session, expected none with --commit; decide that first"
+            )
+        drive = session.start()
+        try:
+            with work("copying", "nothing was changed; run it again", quiet=quiet) as progress:
+                count, size = _put(drive, image, number, path, sources, progress)
+            drive.flush()
+        except BaseException:
+            _give_up(session, began is State.NEW)
+            raise
+        if for_good:
+            session.commit()
+        else:
+            session.keep()
+    text = f"copied {count} file{'' if count == 1 else 's'} to {image}"
+    text += "" if for_good else "'s undo session"
+    say(text, {"files": count, "size": size, "committed": for_good}, as_json=as_json, quiet=quiet)
+
+
+def _give_up(session: Any, is_new: bool) -> None:
+    """Leave a session as it was: what was written without the end of it is in no directory."""
+    with contextlib.suppress(Exception):  # the first error counts
+        if is_new:
+            session.discard()
+        else:
+            session.keep()
+
+
+def _put(
+    drive: Drive, image: Path, number: int | None, path: str, sources: tuple[Path, ...], progress: Progress
+) -> tuple[int, int]:
+    """Files and bytes that were written."""
+    from pcemu.drives.fat_files import choose_partition
+    from pcemu.drives.fat_writer import FatWriter
+    from pcemu.library.build import write_items
+
+    try:
+        partition = choose_partition(drive, str(image), number)
+        writer = FatWriter(drive, partition.start, partition.sectors, str(image))
+        folder, new_name = _destination(writer, image, path, several=len(sources) > 1)
+        items = []
+        for source in sources:
+            items += _items(source, new_name)
+        write_items(writer, folder, items, progress)
+        writer.finish()
+    except OSError as error:
+        raise ImageAccessError(
+            f"{image}: cannot be written: {error.strerror}; nothing was changed"
+        ) from error
+    sizes = [item.size for item in items if item.size is not None]
+    return len(sizes), sum(sizes)
+
+
+def _destination(writer: Any, image: Path, path: str, *, several: bool) -> tuple[int, str]:
+    """The folder to write into, and the new name of what is written ("" for its own)."""
+    from pcemu.drives.fat_files import split_path
+
+    folder = 0
+    names = split_path(path)
+    for index, name in enumerate(names):
+        entry = writer.find(folder, name)
+        last = index == len(names) - 1
+        if entry is not None and entry.is_folder:
+            folder = entry.start
+        elif last and not several and not path.endswith(("/", "\\")):
+            return folder, name
+        else:
+            what = "is a file" if entry is not None else "is not there"
+            raise UsageError(f"{image}: {name} {what}, expected a folder; check the path")
+    return folder, ""
+
+
+def _items(source: Path, new_name: str) -> list[Any]:
+    """A file or folder of the host, with all in it."""
+    from pcemu.drives.fat_names import check_name
+    from pcemu.library.build import Item, collect, host_stamp
+
+    try:
+        name = check_name(new_name or source.resolve().name)
+        stamp = host_stamp(source)
+        if not source.is_dir():
+            if not source.is_file():
+                raise UsageError(f"{source}: is neither a file nor a folder; give one of both")
+            return [Item(source, (), name, source.stat().st_size, stamp)]
+    except OSError as error:
+        raise UsageError(f"{source}: cannot be read: {error.strerror}; check the path") from error
+    inside = [item._replace(folders=(name, *item.folders)) for item in collect(source)]
+    return [Item(source, (), name, None, stamp), *inside]
