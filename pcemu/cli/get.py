@@ -24,7 +24,7 @@ Examples:
   pcemu get freedos && pcemu run freedos
   pcemu get freedos --version 1.3 --name freedos13
   pcemu get freedos --mirror https://mirror.example/freedos
-  pcemu get freedos --url file:///home/me/FD14-LiteUSB.zip
+  pcemu get freedos --url file:///media/usb/FD14-LiteUSB.zip
 
 Keys of --json:
   name, version, url, path

@@ -110,9 +110,13 @@ def _make_folder(folder: Path) -> None:
 
 
 def _member(packed: zipfile.ZipFile, name: str, url: str) -> zipfile.ZipInfo:
-    found = [info for info in packed.infolist() if info.filename.rpartition("/")[2].lower() == name.lower()]
+    images = [info for info in packed.infolist() if info.filename.lower().endswith(".img")]
+    named = [info for info in images if info.filename.rpartition("/")[2].lower() == name.lower()]
+    found = named or images  # the checksum vouches for the archive, whatever its only image is called
     if len(found) != 1:
-        raise ImageFormatError(f"{url}: holds {len(found)} files {name}, expected one; take another version")
+        raise ImageFormatError(
+            f"{url}: holds {len(found)} disk images, expected one, {name}; take another version"
+        )
     (info,) = found
     if info.flag_bits & ENCRYPTED or not 0 < info.file_size <= MAX_IMAGE or info.file_size % SECTOR_SIZE:
         raise ImageFormatError(

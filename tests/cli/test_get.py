@@ -155,8 +155,9 @@ def test_a_name_that_is_taken_is_found_before_anything_else(pcemu: Run, disks: P
     ("content", "words"),
     [
         (b"no zip at all", "no sound zip"),
-        (archive(OTHER_img=IMAGE), "0 files FD14LITE.img"),
-        (archive(a__FD14LITE_img=IMAGE, b__FD14LITE_img=IMAGE), "2 files FD14LITE.img"),
+        (archive(OTHER_txt=IMAGE), "0 disk images, expected one, FD14LITE.img"),
+        (archive(a__FD14LITE_img=IMAGE, b__FD14LITE_img=IMAGE), "2 disk images"),
+        (archive(a_img=IMAGE, b_img=IMAGE), "2 disk images"),
         (archive(FD14LITE_img=IMAGE[:-1]), "whole sectors"),
         (archive(FD14LITE_img=b""), "whole sectors"),
     ],
@@ -172,10 +173,16 @@ def test_archives_that_hold_something_else(
     assert not leftovers(disks)
 
 
-def test_a_member_in_a_folder(
-    pcemu: Run, disks: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+@pytest.mark.parametrize(
+    "content",
+    [
+        archive(sub__fd14lite_IMG=IMAGE, other_img=b"another"),
+        archive(OTHER_img=IMAGE, README_txt=b"read me"),
+    ],
+)
+def test_the_image_in_a_folder_or_of_another_name(
+    pcemu: Run, disks: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, content: bytes
 ) -> None:
-    content = archive(sub__fd14lite_IMG=IMAGE)
     offer(monkeypatch, content)
     (tmp_path / "archive.zip").write_bytes(content)
     assert pcemu("get", "freedos", "--url", (tmp_path / "archive.zip").as_uri())[0] == 0
