@@ -56,6 +56,8 @@ class TerminalAsker:
             except Interrupted as signal:
                 ask("\n")
                 interrupted += 1 if signal.by_user else PATIENCE
+                if interrupted >= PATIENCE:
+                    self._interrupts.number = signal.number  # for who cares why nobody answered
                 continue
             if line:
                 return line

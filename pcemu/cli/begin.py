@@ -16,7 +16,10 @@ RESUME = Answer("resume", "go on with them")
 
 
 def begin(disks: Sequence[SessionDisk], asker: Asker | None, interrupts: Interrupts, *, quiet: bool) -> None:
-    """Start all sessions. ``asker`` decides on those that were interrupted; without it they go on."""
+    """Start all sessions. ``asker`` decides on those that were interrupted; without it they go on.
+
+    Interrupted when a signal came instead of an answer: the sessions are as they were.
+    """
     for disk in disks:
         if disk.found is State.COMMITTING and not quiet:
             note(f"{disk.path}: finishing the commit that was interrupted")
@@ -37,6 +40,8 @@ def _decide(asked: Sequence[SessionDisk], asker: Asker, interrupts: Interrupts, 
     notes = tuple(line for _, _, lines in look_at(asked) for line in lines)
     text = "The last session was interrupted. What becomes of its changes?"
     reply = asker(Question(text, (RESUME, COMMIT, DISCARD, BRANCH), notes))
+    if reply is None:
+        interrupts.check()
     if reply is None or reply.word == RESUME.word:
         return
     OnExit(asked, reply, interrupts, asker, quiet=quiet).settle()

@@ -32,6 +32,8 @@ if TYPE_CHECKING:
 
 NO_TIMEOUT = 1e9  # s; thirty years
 LIVE_STRETCH = 60.0  # s
+FULL_DISK_PATIENCE = 300.0  # s, where nobody watches
+
 Ending = GuestError | TimeoutReached | Interrupted | None
 """Why a session ended; None when it came to its proper end."""
 
@@ -99,7 +101,10 @@ class Runner:
             for disk in disks:
                 stack.callback(disk.close)
             asker = self._asker if self._live and self._asker.available else None
-            begin(disks, asker, self._interrupts, quiet=options.quiet)
+            try:
+                begin(disks, asker, self._interrupts, quiet=options.quiet)
+            except Interrupted as signal:
+                return signal.exit_code
             refuse_images(options.outputs)
             serial = open_serial(options.serial, self._on_sink_error)
             stack.callback(serial.close)
@@ -115,6 +120,7 @@ class Runner:
                 keep_checkpoints=options.keep_checkpoints,
                 ask_every=options.ask_every,
                 preserve_siblings=options.preserve_siblings,
+                patience=None if self._live else FULL_DISK_PATIENCE,
             )
             if self._ui == WINDOW:
                 self._window = stack.enter_context(self._open_window(pc, disks, serial))

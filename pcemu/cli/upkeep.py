@@ -14,7 +14,7 @@ from pcemu.cli.disks import SessionDisk, look_at
 from pcemu.drives.changes_text import amount
 from pcemu.drives.hostfile import HOST
 from pcemu.drives.sparse import SparseLayer
-from pcemu.errors import PcemuError, UsageError
+from pcemu.errors import ImageAccessError, PcemuError, UsageError
 from pcemu.frontends.prompt import COMMIT, Answer, Asker, Question
 from pcemu.session.background import Background, LiveCommit, LiveMerge
 from pcemu.session.record import BEGINNING
@@ -31,6 +31,7 @@ class Upkeep:
 
     ``reset`` presses the guest's reset button. ``asker`` is None when there is nobody to ask.
     ``now`` is virtual time in seconds. ``checkpoint_every`` and ``ask_every`` are the same, None for never.
+    ``patience``: so many seconds of the host's time a full disk is waited for, None for ever.
     """
 
     def __init__(
@@ -44,8 +45,10 @@ class Upkeep:
         keep_checkpoints: int = 24,
         ask_every: float | None = None,
         preserve_siblings: bool = False,
+        patience: float | None = None,
     ) -> None:
         self._disks = disks
+        self._patience = patience
         self._now = now
         self._tell = tell
         self._reset = reset
@@ -163,8 +166,15 @@ class Upkeep:
     def _wait_for_room(self, disk: SessionDisk) -> None:
         place = disk.session.folder.path
         self._tell(f"{place}: its disk is full; the guest waits. Make room, and it goes on")
+        waited = 0.0
         while HOST.free_space(place) < ROOM:
+            if self._patience is not None and waited >= self._patience:
+                raise ImageAccessError(
+                    f"{place}: its disk was full for {self._patience:g} s; the session is kept up to there: "
+                    "make room and run it again"
+                )
             self.wait(FULL_LOOK)
+            waited += FULL_LOOK
         self._full = None
         self._tell("there is room again; the guest goes on")
 

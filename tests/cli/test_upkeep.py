@@ -15,6 +15,7 @@ from pcemu.cli.disks import SessionDisk
 from pcemu.cli.upkeep import Upkeep
 from pcemu.drives.drive import SECTOR_SIZE
 from pcemu.drives.hostfile import HOST
+from pcemu.errors import ImageAccessError
 from pcemu.frontends.prompt import Question, Reply
 
 ONE, TWO = b"1" * SECTOR_SIZE, b"2" * SECTOR_SIZE
@@ -86,6 +87,17 @@ def test_the_guest_waits_while_the_hosts_disk_is_full(desk: Desk, monkeypatch: p
     assert desk.said[1:] == ["there is room again; the guest goes on"]
     upkeep.after_step()
     assert len(desk.said) == 2
+
+
+def test_where_nobody_watches_a_full_disk_ends_the_run(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(HOST, "free_space", lambda path: 0, raising=False)
+    waited: list[float] = []
+    upkeep = desk.upkeep(patience=3.0)
+    upkeep.wait = waited.append
+    upkeep.on_host_error(OSError(errno.ENOSPC, os.strerror(errno.ENOSPC)))
+    with pytest.raises(ImageAccessError, match=r"was full for 3 s; the session is kept"):
+        upkeep.after_step()
+    assert sum(waited) == 3.0
 
 
 def test_checkpoints_come_by_virtual_time_and_only_when_there_is_something_new(desk: Desk) -> None:
