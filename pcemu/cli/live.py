@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 
 from pcemu.cli.disks import SessionDisk
 from pcemu.cli.upkeep import Upkeep
+from pcemu.drives.drive import SECTOR_SIZE
 from pcemu.errors import UsageError
 from pcemu.frontends.window.controls import Controls
 from pcemu.frontends.window.display import Display, NoDisplay
@@ -13,6 +14,7 @@ from pcemu.frontends.window.status import DriveLight
 from pcemu.frontends.window.view import WindowView
 from pcemu.machine import Machine
 
+MEGABYTE = 1_000_000
 UNCHANGED = "nothing changed, base untouched"
 
 
@@ -51,5 +53,12 @@ def open_window(
 
 
 def _undo_state(disks: Sequence[SessionDisk]) -> str:
-    changed = [disk for disk in disks if disk.changed]
-    return f"{'; '.join(disk.changes for disk in changed)}, base untouched" if changed else UNCHANGED
+    """What could be undone, such as "12.4 MB in 3 checkpoints, base untouched"."""
+    sectors = sum(disk.changed for disk in disks)
+    if not sectors:
+        return UNCHANGED
+    size = sectors * SECTOR_SIZE
+    text = f"{size / 1e6:.1f} MB" if size >= MEGABYTE else f"{size / 1e3:.1f} kB"
+    checkpoints = sum(len(disk.session.checkpoints) for disk in disks)
+    where = f"in {checkpoints} checkpoint{'s' * (checkpoints != 1)}" if checkpoints else "changed"
+    return f"{text} {where}, base untouched"

@@ -45,6 +45,8 @@ HINTS = {
 # Not every pygame has these.
 PUT_TEXT: Callable[[str], None] | None = getattr(pygame.scrap, "put_text", None)
 GET_TEXT: Callable[[], str] | None = getattr(pygame.scrap, "get_text", None)
+INVISIBLE = ("dummy", "evdev", "offscreen")
+"""What SDL takes when no display answers."""
 UNACCELERATED = "SDL_FRAMEBUFFER_ACCELERATION"
 
 
@@ -61,7 +63,11 @@ def connect() -> None:
         pygame.display.get_desktop_sizes()
     except pygame.error as error:
         raise NoDisplay(str(error)) from None
-    if pygame.display.get_driver() == "x11":
+    driver = pygame.display.get_driver()
+    if driver in INVISIBLE and not os.environ.get("SDL_VIDEODRIVER"):
+        disconnect()
+        raise NoDisplay("it does not answer")
+    if driver == "x11":
         os.environ.setdefault(UNACCELERATED, "0")
 
 

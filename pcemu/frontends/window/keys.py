@@ -14,7 +14,7 @@ from collections.abc import Callable
 
 from pcemu.clock import MILLISECOND, Clock
 from pcemu.devices.keyboard import Keyboard
-from pcemu.keys import KEYS, Key
+from pcemu.keys import KEYS, Chord, Key
 
 KEY_RETRY = MILLISECOND
 MAX_WAITING = 64
@@ -149,6 +149,13 @@ class HostKey:
                 self._queue.press(HOST_KEY)
             self._down = False
         self._queue.release(key)
+
+    def strike(self, chord: Chord) -> None:
+        """Press keys and let them go, whatever the user holds down meanwhile."""
+        self.release_all()
+        for key in chord:
+            self._queue.press(key)
+        self._queue.release_all()
 
     def release_all(self) -> None:
         """The keyboard is somebody else's from now on."""

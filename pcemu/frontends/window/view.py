@@ -50,6 +50,7 @@ from pcemu.frontends.window.selection import Selection
 from pcemu.frontends.window.status import MENU_LABEL, Status, lights
 from pcemu.keys import keys_for_text, parse_chord
 
+CTRL_ALT_DEL = parse_chord("ctrl+alt+del")
 FRAME = 1 / 60  # s between two drawings
 MAX_AHEAD = 0.05  # s by which keys may drive the guest ahead of real time
 MODAL_WAIT = 0.1  # s
@@ -293,7 +294,7 @@ class WindowView:
                 self._paused = not self._paused
                 self._host.release_all()
             case Action.CTRL_ALT_DEL:
-                self._controls.type_chords([parse_chord("ctrl+alt+del")])
+                self._host.strike(CTRL_ALT_DEL)
             case Action.RESET:
                 self._host.release_all()
                 self._controls.reset()
