@@ -18,8 +18,6 @@ from pcemu.cpu import Registers, Stop
 from pcemu.cpu.cpu import PORT_TICKS, TICKS_PER_BLOCK_ITEM
 from tests.cpu.guest import RESULTS, Guest
 
-pytestmark = pytest.mark.usefixtures("state")
-
 PORT = 0x1F0
 PARAMETERS = 0x600
 OPERATION = 0x7F00

@@ -1,0 +1,139 @@
+"""What the engine does not check (pcemu/cpu/README.md): each test pins down today's behaviour.
+
+A test that fails here is good news: take the limit off the list.
+"""
+
+from __future__ import annotations
+
+import pytest
+
+from pcemu.errors import GuestError
+from tests.cpu.guest import Guest
+from tests.cpu.kernel import Board
+from tests.cpu.test_paging import PAGES, numbers, paged
+
+pytestmark = pytest.mark.usefixtures("state")
+
+# A processor raises the exception that is named; here the access is simply done.
+UNCHECKED = {
+    "#GP, read beyond the limit": "mov ax, SMALL\nmov fs, ax\nmov eax, [fs:0x100]",
+    "#GP, write beyond the limit": "mov ax, SMALL\nmov fs, ax\nmov [fs:0x100], eax",
+    "#GP, write to a read-only segment": "mov ax, DATA_RO\nmov fs, ax\nmov [fs:0x5000], eax",
+    "#GP, write through CS": "mov [cs:0x5000], eax",
+    "#GP, read through a null selector": "mov eax, [gs:0x5000]",
+    "#GP, write through a null selector": "mov [gs:0x5000], eax",
+    "#GP, read of execute-only code": "jmp CODE_ONLY:there\nthere: mov eax, [cs:0x5000]",
+    "#UD, LOCK of a MOV": "lock mov [0x5000], eax",
+    "#GP, unknown model-specific register": "mov ecx, 0x12345\nrdmsr",
+    "#DB, write to a watched address": "mov eax, 0x5000\nmov dr0, eax\nmov eax, 0xD0702\nmov dr7, eax\n"
+    "mov [0x5000], eax\nnop\nxor eax, eax\nmov dr7, eax",
+    "#DB, use of debug registers with DR7.GD": "mov eax, 0x2700\nmov dr7, eax\nmov eax, dr0\nxor eax, eax\n"
+    "mov dr7, eax",
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("code", UNCHECKED.values(), ids=list(UNCHECKED))
+def test_what_is_not_refused(code: str) -> None:
+    assert Board(f"TRY\n{code}\nEND_TRY\n").run() == "none\n"
+
+
+def test_alignment_is_not_checked() -> None:
+    code = "mov eax, cr0\nor eax, 0x40000\nmov cr0, eax\n"
+    code += "TRY\nUSER user, 0x40002\nuser: mov eax, [0x5001]\nud2\nEND_TRY\n"
+    assert Board(code).run().startswith("00000006 ")  # not 11h: UD2 was reached
+
+
+def test_an_instruction_pointer_does_not_wrap_at_64_kib() -> None:
+    """Real mode: a processor raises #GP for a fetch beyond FFFFh; here the code goes on at 10000h."""
+    guest = Guest("mov byte [0xFFFF], 0x90\njmp 0xFFFF\n")
+    guest.ram[0x10000:0x10003] = b"\x40\xf4\xf4"  # inc ax; hlt
+    guest.run()
+    assert guest.cpu.registers.eip == 0x10002
+
+
+def test_a_word_at_offset_ffffh_is_read_across_the_segments_end() -> None:
+    """A processor raises #GP (or #SS)."""
+    guest = Guest("mov ax, [0xFFFF]\nmov [0x2000], ax")
+    guest.ram[0xFFFF:0x10001] = b"\x34\x12"
+    guest.run()
+    assert guest.word() == 0x1234
+
+
+def test_the_fetch_of_the_next_page_faults_before_the_rest_of_the_block() -> None:
+    """A block that runs on into an absent page: EIP is its begin, and nothing of it has been done yet."""
+    code = """
+        mov     eax, DATA32
+        call    page
+        mov     dword [PTE_0], FRAME + 7
+        call    flush
+        mov     byte [PAGES + 0xFFE], 0x40      ; inc eax
+        mov     byte [PAGES + 0xFFF], 0xB8      ; mov eax, …
+        TRY
+        mov     eax, PAGES + 0xFFE
+        jmp     eax
+        END_TRY
+"""
+    (line,) = numbers(Board(paged(code)).run().splitlines())
+    assert (line[0], line[2], line[-2]) == (14, PAGES + 0xFFE, PAGES + 0x1000)
+
+
+def test_a_read_and_written_page_faults_as_a_read_first() -> None:
+    """A processor reports INC of an absent page as a write (error code 2)."""
+    (line,) = numbers(Board(paged("TRY\ninc dword [PAGES]\nEND_TRY\n")).run().splitlines())
+    assert line[:2] == [14, 0]
+
+
+def test_ins_has_cleared_its_destination_when_it_is_refused() -> None:
+    code = """
+        mov     dword [0x5000], 0x11223344
+        TRY
+        USER    user, 2
+user:   mov     edi, 0x5000
+        mov     dx, 0x80
+        insd
+        END_TRY
+        mov     eax, [0x5000]
+        call    hex
+"""
+    assert Board(code).run().splitlines()[1] == "00000000 "
+
+
+def test_a_jump_to_a_16_bit_task_takes_segments_from_wrong_places() -> None:
+    """The engine reads ES, CS, SS and DS four bytes apart; no handler can run on what it finds there."""
+    code = """
+        mov     word [tss_16 + 0x0E], task
+        mov     word [tss_16 + 0x10], 2
+        mov     word [tss_16 + 0x1A], 0x6400
+        mov     word [tss_16 + 0x22], DATA32    ; ES, CS, SS, DS, LDT
+        mov     word [tss_16 + 0x24], CODE32
+        mov     word [tss_16 + 0x26], DATA32
+        mov     word [tss_16 + 0x28], DATA32
+        TRY
+        jmp     TSS16:0
+task:   SAY     "task"
+        END_TRY
+"""
+    with pytest.raises(GuestError, match="triple fault: interrupt 0Ah"):
+        Board(code).run()
+
+
+def test_cr0_is_not_looked_at_before_cr3_is_loaded() -> None:
+    """Reserved combinations are refused only when the guest may have a use for paging."""
+    assert Board("TRY\nmov eax, 0x20000011\nmov cr0, eax\nEND_TRY\n").run() == "none\n"
+
+
+def test_the_task_switch_trap_does_not_come() -> None:
+    code = """
+        mov     dword [tss_b + 0x20], task
+        mov     dword [tss_b + 0x24], 2
+        mov     dword [tss_b + 0x38], 0x6400
+        mov     dword [tss_b + 0x48], DATA32
+        mov     dword [tss_b + 0x4C], CODE32
+        mov     dword [tss_b + 0x50], DATA32
+        mov     dword [tss_b + 0x54], DATA32
+        mov     dword [tss_b + 0x64], 0x680001  ; T
+        mov     dword [resume], finish
+        jmp     TSS32_B:0
+task:   SAY     "task"
+"""
+    assert Board(code).run() == "task\n"
