@@ -251,6 +251,7 @@ class _Commit:
         copier = Copier(self.target, total, progress)
         for piece in pieces_of(self.sources):
             copier.copy(piece)
+        copier.finish()
         self.target.flush()
         self.target.file.sync()
 

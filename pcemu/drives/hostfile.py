@@ -17,6 +17,7 @@ import errno
 import os
 import stat
 import sys
+import threading
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any, TypeVar
 
@@ -40,6 +41,7 @@ FALLOC_FL_KEEP_SIZE = 0x01
 FALLOC_FL_PUNCH_HOLE = 0x02
 NOT_OFFERED = (errno.ENOSYS, errno.EOPNOTSUPP, errno.ENOTSUP, errno.EINVAL, errno.EXDEV, errno.EPERM)
 REPLACED_TRIES = 5
+SLOW_TO_FREE = 16 << 20
 
 
 def _read_first(fd: int, buffers: Sequence[Any], offset: int) -> int:
@@ -56,6 +58,11 @@ def _write_first(fd: int, buffers: Sequence[Any], offset: int) -> int:
     return os.write(fd, buffers[0])
 
 
+def _no_copy_file_range(source: int, target: int, count: int, source_offset: int, offset: int) -> int:
+    raise OSError(errno.ENOSYS, os.strerror(errno.ENOSYS))
+
+
+_copy_file_range: Callable[..., int] = getattr(os, "copy_file_range", _no_copy_file_range)
 _preadv: Transfer = getattr(os, "preadv", _read_first)
 _pwritev: Transfer = getattr(os, "pwritev", _write_first)
 
@@ -79,7 +86,7 @@ class SystemCalls:
         """Kind, size and times of what ``path`` names, links followed."""
         return os.stat(path)  # noqa: PTH116 - a Path costs more than the call
 
-    # The functions themselves, not methods around them: these two are hot.
+    # The functions themselves, not methods around them: these are hot.
     preadv = staticmethod(_preadv)
     pwritev = staticmethod(_pwritev)
 
@@ -156,9 +163,7 @@ class SystemCalls:
         """Used for SEEK_END, SEEK_DATA and SEEK_HOLE."""
         return os.lseek(fd, offset, whence)
 
-    def copy_file_range(self, source: int, target: int, count: int, source_offset: int, offset: int) -> int:
-        """Copy inside the kernel; how many bytes were copied."""
-        return os.copy_file_range(source, target, count, source_offset, offset)
+    copy_file_range = staticmethod(_copy_file_range)  # (source, target, count, source offset, offset): moved
 
     def punch_hole(self, fd: int, offset: int, size: int) -> None:
         """Give a range back to the file system: it reads as zeros."""
@@ -179,16 +184,20 @@ class HostFile:
     is known of images.
     """
 
-    __slots__ = ("_calls", "_pwritev", "fd", "identity", "path", "preadv", "read_only")
+    __slots__ = (
+        "_calls", "_copy", "_pwritev", "fd", "identity", "path", "preadv", "read_only", "unnamed_size",
+    )  # fmt: skip
 
     def __init__(self, calls: SystemCalls, fd: int, path: str, *, read_only: bool) -> None:
         self._calls = calls
         self.preadv = calls.preadv
         self._pwritev = calls.pwritev
+        self._copy = calls.copy_file_range
         self.fd = fd
         self.identity = (0, 0)
         self.path = path
         self.read_only = read_only
+        self.unnamed_size = 0  # of a file that has lost its name: closing it frees so much
 
     def read(self, buffer: bytearray | memoryview, offset: int) -> None:
         """Fill ``buffer`` from byte ``offset`` on."""
@@ -266,11 +275,11 @@ class HostFile:
         """Copy ``size`` bytes of another file to ``offset``, inside the kernel where it can."""
         while size:
             try:
-                count = self._calls.copy_file_range(source.fd, self.fd, size, source_offset, offset)
+                count = self._copy(source.fd, self.fd, size, source_offset, offset)
             except InterruptedError:
                 continue
-            except (OSError, AttributeError) as error:
-                if isinstance(error, OSError) and error.errno not in NOT_OFFERED:
+            except OSError as error:
+                if error.errno not in NOT_OFFERED:
                     raise
                 count = 0
             if count <= 0:
@@ -306,12 +315,23 @@ class HostFile:
             start = hole
 
     def close(self) -> None:
-        """Let go of the file and its lock; closing twice does nothing."""
+        """Let go of the file and its lock; closing twice does nothing.
+
+        The space of a large file that has lost its name is freed behind the caller's back: where the file
+        system tells the disk about each piece of it, that takes longer than to write it.
+        """
         fd, self.fd = self.fd, -1
-        if fd >= 0:
-            # An interrupted close has closed all the same; repeating it could close another's file.
-            with contextlib.suppress(InterruptedError):
-                self._calls.close(fd)
+        if fd < 0:
+            return
+        if self.unnamed_size >= SLOW_TO_FREE:
+            threading.Thread(target=self._close, args=(fd,), daemon=True).start()
+        else:
+            self._close(fd)
+
+    def _close(self, fd: int) -> None:
+        # An interrupted close has closed all the same; repeating it could close another's file.
+        with contextlib.suppress(InterruptedError):
+            self._calls.close(fd)
 
 
 class Host:

@@ -69,6 +69,7 @@ def _merge(top: StrPath, bottom: StrPath, allow_outside: bool, progress: Progres
             copier = Copier(merged, total, progress)
             for piece in pieces_of(layers):
                 copier.copy(piece)
+            copier.finish()
             write_removal(target, intent, host)
 
         intent = Intent(MERGE, lineage.path, head.unique_id, retired_of(layers[:-1]))

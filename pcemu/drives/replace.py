@@ -61,6 +61,7 @@ def replace_image(
         if os.name == "nt":  # an open file keeps its name there
             old.file.close()
         host.rename(temporary, path)
+        old.file.unnamed_size = status.st_size
     except BaseException:
         file.close()
         remove(temporary, host)
@@ -139,6 +140,12 @@ def finish(target: str, intent: Intent, host: Host, in_use: Collection[str] = ()
 
 def remove_image(path: str, host: Host) -> None:
     """Remove an image for good, with the notes about its children."""
-    host.unlink(path)
-    host.sync_dir_of(path)
-    remove_sidecar(path + CHILDREN, host)
+    file = host.open_image(path, read_only=True, lock=False)  # so that its space is freed by closing it
+    try:
+        size = file.size()
+        host.unlink(path)
+        file.unnamed_size = size
+        host.sync_dir_of(path)
+        remove_sidecar(path + CHILDREN, host)
+    finally:
+        file.close()

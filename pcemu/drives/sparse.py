@@ -132,16 +132,12 @@ class SparseLayer:
 
     def owned_runs(self) -> Iterator[tuple[int, int, int]]:
         """All sectors that are here, ascending: (first sector, how many, offset in the file)."""
-        pages_per_block = self.block_sectors // self.page_sectors
-        for block, entry in enumerate(self._bat):
-            if entry == NO_BLOCK or block << self._block_shift >= self.sectors:
-                continue
-            for page in range(block * pages_per_block, (block + 1) * pages_per_block):
-                base = page << self._page_shift
-                for first, stop in bit_runs(self._page(page), self.page_sectors):
-                    first, stop = base + first, min(base + stop, self.sectors)
-                    if first < stop:
-                        yield first, stop - first, self.locate(first)
+        for block in self.blocks():
+            start = block << self._block_shift
+            for base in range(start, min(start + self.block_sectors, self.sectors), self.page_sectors):
+                offset = self.locate(base)
+                for first, stop in bit_runs(self.owned(base, self.page_sectors), self.page_sectors):
+                    yield base + first, stop - first, offset + first * SECTOR_SIZE
 
     def blocks(self) -> list[int]:
         """The numbers of the blocks that are here, ascending."""
@@ -315,6 +311,9 @@ def bit_runs(bits: int, count: int) -> list[tuple[int, int]]:
     """The runs (first, behind the last) of set bits among ``count``; number 0 is the most significant."""
     if bits == (1 << count) - 1:
         return [(0, count)]
-    flags = np.unpackbits(np.frombuffer(bits.to_bytes(-(-count // 8), "big"), np.uint8))
-    edges = np.flatnonzero(np.diff(flags, prepend=0, append=0)).tolist()
+    changes = bits ^ bits >> 1  # set where a bit is not as the one before it
+    flags = np.unpackbits(np.frombuffer(changes.to_bytes(-(-count // 8), "big"), np.uint8))
+    edges = np.flatnonzero(flags).tolist()
+    if bits & 1:
+        edges.append(count)
     return list(zip(edges[::2], edges[1::2], strict=True))

@@ -12,6 +12,8 @@ from pcemu.drives.sparse import ALIGNMENT, SparseLayer, bit_runs
 
 HOLE_SECTORS = 128  # shorter pieces are not looked through for holes
 BUFFER_SIZE = 1 << 20
+NEAR_SECTORS = 128  # pieces shorter and closer than that may go in one write
+NEAR_PIECES = 3  # of which there must be so many
 REPORT_SECTORS = 8192  # between calls of the progress function
 
 
@@ -103,39 +105,86 @@ def missing_in(layer: SparseLayer, lba: int, sectors: int) -> Iterator[tuple[int
 
 
 class Copier:
-    """Writes pieces to ``target`` and tells ``progress``; the buffer is used again and again."""
+    """Writes pieces to ``target`` and tells ``progress``; they must come in ascending order.
+
+    To a flat target, small pieces close to each other go in one write, with what the target has between: a
+    write costs more than some KiB in it. :meth:`finish` must be called at the end.
+    """
 
     def __init__(self, target: SparseLayer | FlatDrive, total: int, progress: Progress) -> None:
         self._target = target
+        self._flat = target if isinstance(target, FlatDrive) else None
         self._total = total
         self._progress = progress
         self._done = 0
         self._told = 0
         self._buffer = memoryview(bytearray(BUFFER_SIZE))
+        self._near: list[Piece] = []  # small pieces that may go in one write
+        self._sparse: dict[SparseLayer, bool] = {}
 
     def copy(self, piece: Piece) -> None:
         """Copy one piece; holes become holes."""
-        size = piece.sectors * SECTOR_SIZE
-        if piece.sectors < HOLE_SECTORS:
-            self._copy_data(piece.layer, piece.offset, piece.lba, size)
+        if self._flat is not None and piece.sectors < NEAR_SECTORS:
+            if self._near and not _is_near(self._near[0], self._near[-1], piece):
+                self._copy_near(self._flat)
+            self._near.append(piece)
+            return
+        self.finish()
+        if piece.sectors >= HOLE_SECTORS and self._has_holes(piece.layer):
+            self._copy_with_holes(piece)
         else:
-            at = piece.offset
-            end = at + size
-            for start, stop in piece.layer.file.data_runs(at, end):
-                start = start // SECTOR_SIZE * SECTOR_SIZE if start > at else at
-                stop = min(end, -(-stop // SECTOR_SIZE) * SECTOR_SIZE)
-                self._zero(piece, at, start)
-                self._copy_data(piece.layer, start, _lba(piece, start), stop - start)
-                at = stop
-            self._zero(piece, at, end)
-        self.advance(piece.sectors)
+            self._copy_data(piece.layer, piece.offset, piece.lba, piece.sectors * SECTOR_SIZE)
+        self._advance(piece.sectors)
 
-    def advance(self, sectors: int) -> None:
+    def finish(self) -> None:
+        """Write what waits for more."""
+        if self._flat is not None and self._near:
+            self._copy_near(self._flat)
+
+    def _copy_near(self, target: FlatDrive) -> None:
+        pieces, self._near = self._near, []
+        first, last = pieces[0], pieces[-1]
+        size = (last.lba + last.sectors - first.lba) * SECTOR_SIZE
+        at = target.locate(first.lba)
+        if len(pieces) < NEAR_PIECES or not _is_data(target, at, size):
+            for piece in pieces:
+                offset = target.locate(piece.lba)
+                target.file.copy_from(piece.layer.file, piece.offset, offset, piece.sectors * SECTOR_SIZE)
+        else:
+            whole = self._buffer[:size]
+            target.file.read(whole, at)
+            read = first.layer.file.read  # piece by piece: what is between are holes, slow to read
+            for piece in pieces:
+                start = (piece.lba - first.lba) * SECTOR_SIZE
+                read(whole[start : start + piece.sectors * SECTOR_SIZE], piece.offset)
+            target.file.write(whole, at)
+        self._advance(sum([piece.sectors for piece in pieces]))
+
+    def _advance(self, sectors: int) -> None:
         """So many sectors more are done."""
         self._done += sectors
         if self._done - self._told >= REPORT_SECTORS or self._done == self._total:
             self._told = self._done
             self._progress(self._done, self._total)
+
+    def _has_holes(self, layer: SparseLayer) -> bool:
+        """True when a layer's file takes less space than what is in it: only then it is worth to look."""
+        found = self._sparse.get(layer)
+        if found is None:
+            allocated = getattr(layer.file.status(), "st_blocks", 0) * SECTOR_SIZE
+            found = self._sparse[layer] = allocated < count_sectors([layer]) * SECTOR_SIZE
+        return found
+
+    def _copy_with_holes(self, piece: Piece) -> None:
+        at = piece.offset
+        end = at + piece.sectors * SECTOR_SIZE
+        for start, stop in piece.layer.file.data_runs(at, end):
+            start = start // SECTOR_SIZE * SECTOR_SIZE if start > at else at
+            stop = min(end, -(-stop // SECTOR_SIZE) * SECTOR_SIZE)
+            self._zero(piece, at, start)
+            self._copy_data(piece.layer, start, _lba(piece, start), stop - start)
+            at = stop
+        self._zero(piece, at, end)
 
     def _copy_data(self, source: SparseLayer, offset: int, lba: int, size: int) -> None:
         target = self._target
@@ -153,6 +202,21 @@ class Copier:
     def _zero(self, piece: Piece, start: int, stop: int) -> None:
         if start < stop:
             self._target.discard(_lba(piece, start), (stop - start) // SECTOR_SIZE)
+
+
+def _is_near(first: Piece, last: Piece, piece: Piece) -> bool:
+    """True when a piece lies a little behind ``last``, in source and target alike."""
+    return (
+        piece.layer is last.layer
+        and piece.lba - last.lba <= NEAR_SECTORS
+        and piece.offset - last.offset == (piece.lba - last.lba) * SECTOR_SIZE
+        and piece.lba + piece.sectors - first.lba <= BUFFER_SIZE // SECTOR_SIZE
+    )
+
+
+def _is_data(target: FlatDrive, offset: int, size: int) -> bool:
+    """True when a part of a file has no holes, which were lost if they were written."""
+    return list(target.file.data_runs(offset, offset + size)) == [(offset, offset + size)]
 
 
 def _lba(piece: Piece, offset: int) -> int:
