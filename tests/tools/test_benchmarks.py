@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from tests.conftest import require
-from tools.benchmarks import bare, drive_memory, drives, guests, qemu_img
+from tools.benchmarks import bare, drive_memory, drives, guests, qemu_img, window
 from tools.benchmarks.booting import find_freedos
 from tools.benchmarks.figures import Figure, Result, Unavailable
 from tools.benchmarks.marks import Marks
@@ -105,3 +105,16 @@ def test_the_memory_of_a_large_drive_is_measured(
     drive_memory.main(str(tmp_path / "huge.vhd"))
     before, after = map(float, capsys.readouterr().out.split())
     assert 0 < before <= after
+
+
+@pytest.mark.slow
+def test_the_window_gives_all_its_figures(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    require(shutil.which("Xvfb") is not None, "Xvfb")
+    try:
+        image = find_freedos(tmp_path)
+    except Unavailable as reason:
+        require(False, str(reason))
+    monkeypatch.setattr(window, "IDLE_SECONDS", 0.2)
+    sample = window.Window(image).sample()
+    assert sample.keys() == {figure.key for figure in window.FIGURES}
+    assert all(value > 0 for value in sample.values())

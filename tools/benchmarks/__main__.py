@@ -15,10 +15,10 @@ from statistics import median
 from rich.console import Console
 from rich.table import Table
 
-from tools.benchmarks import booting, drives, qemu, speed
+from tools.benchmarks import booting, drives, qemu, speed, window
 from tools.benchmarks.figures import Benchmark, Result, Sample, Unavailable
 
-NAMES = ("boot", "post", "int", "port", "disk", "memory", "idle", "rss", *drives.NAMES)
+NAMES = ("boot", "post", "int", "port", "disk", "memory", "idle", "rss", "window", *drives.NAMES)
 GROUPS = {"drives": drives.NAMES}
 WIDTH = 130  # of the table where there is no terminal
 
@@ -61,8 +61,9 @@ def _choose(names: Sequence[str], folder: Path, console: Console) -> list[Benchm
     benchmarks = {benchmark.name: benchmark for benchmark in (*speed.BENCHMARKS, *of_drives)}
     if not benchmarks.keys() >= set(names):
         try:
-            freedos = booting.Booting(booting.find_freedos(folder))
-            benchmarks |= {benchmark.name: benchmark for benchmark in freedos.benchmarks()}
+            image = booting.find_freedos(folder)
+            of_freedos = (*booting.Booting(image).benchmarks(), *window.Window(image).benchmarks())
+            benchmarks |= {benchmark.name: benchmark for benchmark in of_freedos}
         except Unavailable as reason:
             console.print(f"not measured: {reason}")
     return [benchmarks[name] for name in NAMES if name in names and name in benchmarks]
