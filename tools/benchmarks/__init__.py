@@ -6,6 +6,6 @@ processor does alone (interrupts, ports, loops, POST, warm reads) is measured in
 else in time of the wall.
 
 ``figures.py`` says how samples become figures, ``speed.py`` and ``booting.py`` what is measured and what is
-aimed at, ``guests/`` holds the programs that run inside, ``qemu.py`` and ``bare.py`` are the peers. ``drives.py`` does
-the same for the drives engine without the machine, beside ``qemu_img.py``.
+aimed at, ``guests/`` holds the programs that run inside, ``qemu.py`` and ``bare.py`` are the peers.
+``drives.py`` does the same for the drives engine without the machine, beside ``qemu_img.py``.
 """
