@@ -15,6 +15,7 @@ from pathlib import Path
 
 import pytest
 
+from pcemu.cli.upkeep import FLUSH_EVERY
 from pcemu.drives.changes_text import describe
 from pcemu.drives.drive import Drive
 from pcemu.drives.raw import RawDrive
@@ -213,8 +214,16 @@ def killed_while(ready: Callable[[], bool], *arguments: object) -> None:
 def test_killed_in_the_middle_of_writing(disk: Path, tmp_path: Path, answer: str) -> None:
     before = look(disk)
     head = Path(f"{disk}.pcemu", "default-0001.vhd")
+    written: list[float] = []
+
+    def flushed() -> bool:
+        """A megabyte was written so long ago that a flush came after it."""
+        if not written and head.exists() and head.stat().st_blocks * 512 > 1 << 20:
+            written.append(time.monotonic())
+        return bool(written) and time.monotonic() - written[0] > 2 * FLUSH_EVERY
+
     killed_while(
-        lambda: head.exists() and head.stat().st_blocks * 512 > 1 << 20,
+        flushed,
         *("run", "--headless", "--until", "C:\\>", "--timeout", "1000"),
         *("--type", "xcopy fdos\\\\bin\\\\*.* copy\\\\\\n", "--until", "never", disk),
     )
