@@ -65,14 +65,13 @@ class Chain:
     """The drive that ``layers`` make together; closing it closes them.
 
     All but the first must be differencing images, each the child of the one before: who opens them checks
-    that. ``warnings`` gathers what the layers warn of, ``writes`` counts requests that changed something.
+    that. ``warnings`` gathers what the layers warn of.
     """
 
     def __init__(self, layers: Sequence[Layer]) -> None:
         self._layers: list[Layer] = []
         self._map: dict[int, Unit] = {}
         self._geometry: Geometry | None = None
-        self.writes = 0
         self._set_layers(layers)
 
     def _set_layers(self, layers: Sequence[Layer]) -> None:
@@ -176,7 +175,6 @@ class Chain:
         """Write ``data`` from sector ``lba`` on; ValueError outside the drive, OSError from the host."""
         size = len(data)
         self._check(lba, size)
-        self.writes += 1
         try:
             self._head.write(lba, data)
         except BaseException:
@@ -189,7 +187,6 @@ class Chain:
         if count < 0:
             raise ValueError(f"cannot discard {count} sectors")
         self._check(lba, count * SECTOR_SIZE)
-        self.writes += 1
         try:
             self._head.discard(lba, count)
         finally:
