@@ -2,7 +2,7 @@
 ;
 ; Loaded to 0000:7C00 with DL = drive. It moves out of the way, reads the first sector of the active partition
 ; to 0000:7C00, by sector number where INT 13h has that, and jumps there with DL = drive and DS:SI = BP = the
-; partition's entry. `tools/build_boot.py` builds mbr.bin: the code alone, up to the partition table.
+; partition's entry. `tools/build_disk.py` builds mbr.bin: the code alone, up to the partition table.
 
         bits    16
         cpu     8086

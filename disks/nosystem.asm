@@ -1,6 +1,6 @@
 ; The code in the boot sector of a volume without a system: says so, and lets the BIOS try the next disk.
 ;
-; It stands behind the longest of the tables that describe a volume, FAT32's. `tools/build_boot.py` builds
+; It stands behind the longest of the tables that describe a volume, FAT32's. `tools/build_disk.py` builds
 ; nosystem.bin.
 
         bits    16

@@ -11,6 +11,7 @@ import pytest
 
 from tests.conftest import require
 from tools import build_fonts, build_rom
+from tools.assembling import difference
 
 ROM = build_rom.ROM.read_bytes()
 JMP_NEAR = 0xE9
@@ -46,7 +47,7 @@ def target(entry: int) -> int:
 
 def test_kept_rom_is_what_the_sources_build() -> None:
     require(shutil.which("nasm") is not None, "nasm")
-    assert build_rom.difference(build_rom.build(), ROM) is None
+    assert difference(build_rom.build(), ROM) is None
 
 
 def test_the_font_of_pcemus_own_texts_is_the_roms() -> None:
@@ -101,7 +102,6 @@ def other_rom(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[byte
         path = tmp_path / "pcemu-bios.rom"
         if content is not None:
             path.write_bytes(content)
-        monkeypatch.setattr(build_rom, "ROOT", tmp_path)
         monkeypatch.setattr(build_rom, "ROM", path)
 
     return place

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 import struct
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -13,19 +14,19 @@ from pcemu.machine import Machine, MachineConfig
 from pcemu.testing.memory_drive import MemoryDrive
 from tests.assembler import assemble
 from tests.conftest import require
-from tools import build_boot
+from tools import build_disk
 
 ENTRY = 446
 
 
-@pytest.mark.parametrize("name", build_boot.SOURCES)
-def test_the_code_is_what_the_source_builds(name: str) -> None:
+@pytest.mark.parametrize("path", build_disk.BOOT_CODE, ids=lambda path: str(path.stem))
+def test_the_code_is_what_the_source_builds(path: Path) -> None:
     require(shutil.which("nasm") is not None, "nasm")
-    assert (build_boot.DISKS / f"{name}.bin").read_bytes() == build_boot.build(name)
+    assert path.read_bytes() == build_disk.build_boot_code(path)
 
 
 def code(name: str) -> bytes:
-    return (build_boot.DISKS / f"{name}.bin").read_bytes()
+    return (build_disk.DISKS / f"{name}.bin").read_bytes()
 
 
 # Says DL, whether DS:SI is an active entry of where the record moved to, and that it came here.
