@@ -14,6 +14,9 @@ A device that moves blocks through one port (PIO disks) also offers::
     write_block(register, size, data) -> int          bytes taken, a multiple of size, at least one item
 
 and string instructions are then served in one call.
+
+:meth:`PortBus.watch` tells of every access. It puts itself between the processor and the devices for as long
+as somebody watches, so that nobody pays for it otherwise.
 """
 
 from __future__ import annotations
@@ -32,6 +35,16 @@ ReadBlock = Callable[[int, int, int], bytes]
 WriteBlock = Callable[[int, int, memoryview], int]
 
 
+class Access(NamedTuple):
+    """One access to one port. ``items``: how many, in a block; ``value``: the only one, or 0 for a block."""
+
+    port: int
+    device: str
+    written: bool
+    value: int
+    items: int = 1
+
+
 class Handler(NamedTuple):
     """What answers one port."""
 
@@ -42,6 +55,9 @@ class Handler(NamedTuple):
     write: Write
     read_block: ReadBlock | None
     write_block: WriteBlock | None
+
+
+Watcher = Callable[[Access], None]
 
 
 def _read_nobody(register: int) -> int:
@@ -63,6 +79,7 @@ class PortBus:
         self.handlers: dict[int, Handler] = {}
         self.byte_reads: list[tuple[Read, int] | None] = [(_read_nobody, 0)] * PORTS
         self.byte_writes: list[tuple[Write, int] | None] = [(_write_nobody, 0)] * PORTS
+        self._unwatched: dict[int, Handler] = {}
 
     def attach(
         self,
@@ -88,9 +105,7 @@ class PortBus:
                 raise UsageError(f"port {port:#06x} is wanted by {name} but belongs to {other.name}")
         for port in ports:
             register = port - base
-            self.handlers[port] = Handler(name, register, width, read, write, read_block, write_block)
-            self.byte_reads[port] = (read, register) if width == 1 else None
-            self.byte_writes[port] = (write, register) if width == 1 else None
+            self._put(port, Handler(name, register, width, read, write, read_block, write_block))
 
     def read(self, port: int, size: int) -> int:
         """Read ``size`` (1, 2 or 4) bytes from ``port``."""
@@ -119,3 +134,52 @@ class PortBus:
             handler = self.handlers.get((port + i) & 0xFFFF)
             if handler is not None:
                 handler.write(handler.register, value >> 8 * i & 0xFF)
+
+    def watch(self, watcher: Watcher | None) -> None:
+        """Tell ``watcher`` of every access to a port that a device answers; None ends it."""
+        for port, handler in self._unwatched.items():
+            self._put(port, handler)
+        self._unwatched = {}
+        if watcher is not None:
+            self._unwatched = dict(self.handlers)
+            for port, handler in self._unwatched.items():
+                self._put(port, _watched(port, handler, watcher))
+
+    def _put(self, port: int, handler: Handler) -> None:
+        self.handlers[port] = handler
+        byte_wide = handler.width == 1
+        self.byte_reads[port] = (handler.read, handler.register) if byte_wide else None
+        self.byte_writes[port] = (handler.write, handler.register) if byte_wide else None
+
+
+def _watched(port: int, handler: Handler, watcher: Watcher) -> Handler:
+    """``handler`` with a word to ``watcher`` about everything that passes."""
+    name, _, _, plain_read, plain_write, plain_read_block, plain_write_block = handler
+
+    def read(register: int) -> int:
+        value = plain_read(register)
+        watcher(Access(port, name, False, value))
+        return value
+
+    def write(register: int, value: int) -> None:
+        watcher(Access(port, name, True, value))
+        plain_write(register, value)
+
+    def read_block(register: int, size: int, count: int) -> bytes:
+        assert plain_read_block is not None
+        block = plain_read_block(register, size, count)
+        watcher(Access(port, name, False, 0, len(block) // size))
+        return block
+
+    def write_block(register: int, size: int, data: memoryview) -> int:
+        assert plain_write_block is not None
+        taken = plain_write_block(register, size, data)
+        watcher(Access(port, name, True, 0, taken // size))
+        return taken
+
+    return handler._replace(
+        read=read,
+        write=write,
+        read_block=None if plain_read_block is None else read_block,
+        write_block=None if plain_write_block is None else write_block,
+    )

@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 import pytest
 
-from pcemu.bus import PortBus
+from pcemu.bus import Access, PortBus
 from pcemu.errors import UsageError
 
 
@@ -141,3 +141,53 @@ def test_block_functions_are_kept_with_the_port(bus: PortBus) -> None:
     handler = bus.handlers[0x1F0]
     assert (handler.read_block, handler.write_block) == (read_block, write_block)
     assert (handler.name, handler.register, handler.width) == ("disk", 0, 2)
+
+
+# -- watching
+
+
+def test_a_watcher_hears_of_every_access_and_changes_nothing(bus: PortBus) -> None:
+    device = attach(bus, 0x60, 2, 0x11, 0x22, 0x33)
+    accesses: list[Access] = []
+    bus.watch(accesses.append)
+    assert (bus.read(0x60, 1), bus.read(0x60, 2)) == (0x11, 0x3322)
+    bus.write(0x61, 1, 7)
+    assert bus.read(0x300, 1) == 0xFF
+    assert accesses == [
+        Access(0x60, "device 60", False, 0x11),
+        Access(0x60, "device 60", False, 0x22),
+        Access(0x61, "device 60", False, 0x33),
+        Access(0x61, "device 60", True, 7),
+    ]
+    assert device.log == [(0, None), (0, None), (1, None), (1, 7)]
+
+
+def test_a_watcher_hears_of_blocks(bus: PortBus) -> None:
+    device = Device()
+    bus.attach(
+        "disk", range(0x1F0, 0x1F1), device.read, device.write, width=2,
+        read_block=lambda register, size, count: bytes(size * count),
+        write_block=lambda register, size, data: 4,
+    )  # fmt: skip
+    accesses: list[Access] = []
+    bus.watch(accesses.append)
+    handler = bus.handlers[0x1F0]
+    assert handler.read_block is not None and handler.write_block is not None
+    assert handler.read_block(0, 2, 256) == bytes(512)
+    assert handler.write_block(0, 2, memoryview(bytes(512))) == 4
+    assert accesses == [Access(0x1F0, "disk", False, 0, 256), Access(0x1F0, "disk", True, 0, 2)]
+
+
+def test_nobody_pays_for_a_watcher_that_has_gone(bus: PortBus) -> None:
+    attach(bus, 0x60, 2)
+    attach(bus, 0x1F0, 1, width=2)
+    before = dict(bus.handlers), list(bus.byte_reads), list(bus.byte_writes)
+    accesses: list[Access] = []
+    bus.watch(accesses.append)
+    bus.watch(accesses.append)
+    bus.read(0x60, 1)
+    assert len(accesses) == 1
+    bus.watch(None)
+    assert (bus.handlers, bus.byte_reads, bus.byte_writes) == before
+    bus.read(0x60, 1)
+    assert len(accesses) == 1
