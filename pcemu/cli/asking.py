@@ -8,6 +8,7 @@ from pcemu.cli.output import ask, say
 from pcemu.cli.signals import Interrupted, Interrupts
 from pcemu.frontends.prompt import Answer, Question, Reply
 
+MAX_IN_LINE = 4  # answers; more are listed
 PATIENCE = 2  # Ctrl-C: the first may be one too many for the guest
 
 
@@ -28,14 +29,20 @@ class TerminalAsker:
             return None
         for line in question.notes:
             say(line)
-        keys = "/".join(answer.word[0] for answer in question.answers)
-        words = ", ".join(f"{answer.word} ({answer.meaning})" for answer in question.answers)
-        say(f"{question.text} {words}")
+        keys = "/".join(question.letter(answer) or answer.word for answer in question.answers)
+        if len(question.answers) > MAX_IN_LINE:
+            say(question.text)
+            for answer in question.answers:
+                say(f"  {answer.word:>5}  {answer.meaning}")
+            keys = question.escape
+        else:
+            words = ", ".join(f"{answer.word} ({answer.meaning})" for answer in question.answers)
+            say(f"{question.text} {words}")
         while True:
             typed = self._line(f"[{keys}] ")
             if typed is None:
                 return None
-            answer = question.answer(typed)
+            answer = question.answer(typed.strip() or question.escape)
             if answer is not None and (text := self._addition(answer)) is not None:
                 return Reply(answer.word, text)
 

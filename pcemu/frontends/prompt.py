@@ -30,17 +30,31 @@ BRANCH = Answer("branch", "save them as an image of their own", needs="name of t
 
 @dataclass(frozen=True)
 class Question:
-    """``text`` says what changed; ``notes`` are lines that help to decide."""
+    """``text`` says what is asked; ``notes`` are lines that help to decide.
+
+    ``escape``: the word of the answer that leaves everything as it is, which Escape gives; "" when there is
+    none, and an answer must be chosen on purpose.
+    """
 
     text: str
     answers: tuple[Answer, ...]
     notes: tuple[str, ...] = ()
+    escape: str = ""
 
     def answer(self, typed: str) -> Answer | None:
-        """The answer that ``typed`` begins or is; None when it is none or could be several."""
+        """The answer that ``typed`` is, or begins alone; None when there is none, or several."""
         typed = typed.strip().lower()
+        for answer in self.answers:
+            if typed == answer.word:
+                return answer
         fitting = [answer for answer in self.answers if typed and answer.word.startswith(typed)]
         return fitting[0] if len(fitting) == 1 else None
+
+    def letter(self, answer: Answer) -> str:
+        """The letter that is enough to give this answer; "" when several begin with it."""
+        letter = answer.word[0]
+        alone = sum(each.word.startswith(letter) for each in self.answers) == 1
+        return letter if alone or answer.word == letter else ""
 
 
 class Reply(NamedTuple):

@@ -46,6 +46,13 @@ class MouseUp:
 
 
 @dataclass(frozen=True, slots=True)
+class Wheel:
+    """The mouse's wheel was turned by ``steps``, up when positive."""
+
+    steps: int
+
+
+@dataclass(frozen=True, slots=True)
 class Resized:
     """The window has another size, or its content was lost."""
 
@@ -60,4 +67,4 @@ class CloseRequested:
     """The user wants the window to go."""
 
 
-Event = KeyDown | KeyUp | MouseDown | MouseMoved | MouseUp | Resized | FocusLost | CloseRequested
+Event = KeyDown | KeyUp | MouseDown | MouseMoved | MouseUp | Wheel | Resized | FocusLost | CloseRequested

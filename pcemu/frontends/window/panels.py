@@ -17,7 +17,8 @@ from pcemu.frontends.window.layout import UI_ROWS
 from pcemu.keys import Key
 
 TEXT, TITLE, CHOSEN, OFF, HOT = 0x1F, 0x1E, 0x70, 0x18, 0x1B
-WIDTH = 72  # columns at most, frame included
+WIDTH = 76  # columns at most, frame included
+HEIGHT = UI_ROWS - 2  # rows at most, frame included: the status line stays in sight
 MAX_ENTRY = 48
 MAX_LINES = 16  # of text above choices, lest the box outgrows the window
 CANCEL = ""
@@ -34,7 +35,7 @@ class Choice:
 
 
 class Panel:
-    """A box with a title, lines of text and choices.
+    """A box with a title, lines of text and choices, of which a window is shown when they are many.
 
     ``closable``: Escape puts it away. Otherwise no choice is selected to begin with, so that an Enter that
     was meant for the guest decides nothing.
@@ -47,11 +48,13 @@ class Panel:
         self.choices = list(choices)
         self.result: str | None = None
         self._closable = closable
-        self._lines = _wrapped(lines, MAX_LINES if choices else UI_ROWS - 4)
+        self._lines = _wrapped(lines, MAX_LINES if choices else HEIGHT - 2)
+        self._first_row = 1 + len(self._lines) + (1 if self._lines and self.choices else 0)
+        self._shown = min(len(self.choices), HEIGHT - 1 - self._first_row)
+        self._top = 0  # the first choice that is shown
         self._selected = -1
         if closable:
             self._step(1)
-        self._first_choice = 1 + len(self._lines) + (1 if self._lines and self.choices else 0)
 
     @property
     def selected(self) -> Choice | None:
@@ -68,6 +71,10 @@ class Panel:
             self._step(-1)
         elif key in (Key.DOWN, Key.RIGHT, Key.TAB):
             self._step(1)
+        elif key in (Key.PAGE_UP, Key.PAGE_DOWN):
+            self._page(self._shown if key is Key.PAGE_DOWN else -self._shown)
+        elif key in (Key.HOME, Key.END):
+            self._page(len(self.choices) if key is Key.END else -len(self.choices))
         elif key in (Key.ENTER, Key.KP_ENTER):
             self._take(self._selected)
         elif text:
@@ -80,8 +87,24 @@ class Panel:
         for _ in self.choices:
             number = (number + by) % len(self.choices)
             if self.choices[number].enabled:
-                self._selected = number
+                self._select(number)
                 return
+
+    def _page(self, by: int) -> None:
+        """Select the choice so much further, or the last there, that can be chosen."""
+        reach = range(len(self.choices))
+        number = min(max(self._selected + by, 0), len(self.choices) - 1)
+        onwards = [at for at in (reach[number:] if by < 0 else reach[number::-1]) if self.choices[at].enabled]
+        if onwards:
+            self._select(onwards[0])
+
+    def _select(self, number: int) -> None:
+        self._selected = number
+        self._top = min(max(self._top, number - self._shown + 1), number)
+
+    def scroll(self, by: int) -> None:
+        """The user turned the mouse's wheel."""
+        self._top = min(max(self._top + by, 0), len(self.choices) - self._shown)
 
     def _take(self, number: int) -> None:
         if not self.choices:
@@ -108,9 +131,9 @@ class Panel:
         return 0 <= row < self._height and 0 <= column < self._width
 
     def _choice_at(self, row: int, column: int) -> int | None:
-        number = row - self._first_choice
-        inside = self._inside(row, column) and 0 <= number < len(self.choices)
-        return number if inside else None
+        number = row - self._first_row
+        inside = self._inside(row, column) and 0 <= number < self._shown
+        return self._top + number if inside else None
 
     # -- looks
 
@@ -121,7 +144,7 @@ class Panel:
 
     @property
     def _height(self) -> int:
-        return self._first_choice + len(self.choices) + 1
+        return self._first_row + self._shown + 1
 
     def grid(self) -> CellGrid:
         """The panel as it looks now."""
@@ -135,8 +158,14 @@ class Panel:
         grid.put(0, (width - len(self.title) - 2) // 2, f" {self.title} ", TITLE)
         for row, line in enumerate(self._lines, 1):
             grid.put(row, 2, line)
-        for number, choice in enumerate(self.choices):
-            self._put_choice(grid, self._first_choice + number, choice, number == self._selected)
+        last = self._top + self._shown
+        for number, choice in enumerate(self.choices[self._top : last], self._top):
+            row = self._first_row + number - self._top
+            self._put_choice(grid, row, choice, number == self._selected)
+        if self._top:
+            grid.put(self._first_row, width - 1, "▲", TITLE)
+        if last < len(self.choices):
+            grid.put(height - 2, width - 1, "▼", TITLE)
         return grid
 
     def _put_choice(self, grid: CellGrid, row: int, choice: Choice, selected: bool) -> None:
@@ -192,12 +221,13 @@ class EntryPanel(Panel):
 
 
 def question_panel(question: Question) -> Panel:
-    """A question; its result is the word of an answer. It can only be answered, not put away."""
+    """A question; its result is the word of an answer, CANCEL for the one that Escape gives."""
+    width = min(10, max(len(answer.word) for answer in question.answers))
     choices = [
-        Choice(answer.word, f"{answer.word.capitalize():10} {answer.meaning}", answer.word[0])
+        Choice(answer.word, f"{answer.word.capitalize():{width}} {answer.meaning}", question.letter(answer))
         for answer in question.answers
     ]
-    return Panel("pcemu asks", _with_notes(question), choices, closable=False)
+    return Panel("pcemu asks", _with_notes(question), choices, closable=bool(question.escape))
 
 
 def _with_notes(question: Question) -> list[str]:

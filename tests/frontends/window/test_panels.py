@@ -184,6 +184,61 @@ def test_a_notice_is_put_away_by_any_means() -> None:
         assert notice.result is not None
 
 
+MANY = Question(
+    "Go back to which one?",
+    (*(Answer(str(n), f"checkpoint no. {n:02}") for n in range(40, 0, -1)), Answer("later", "stay here")),
+    escape="later",
+)
+
+
+def test_many_answers_are_shown_in_part() -> None:
+    panel = question_panel(MANY)
+    assert panel.grid().rows < UI_ROWS
+    assert "no. 40" in panel.grid().text
+    assert "no. 01" not in panel.grid().text
+    assert "▼" in panel.grid().text
+    assert "▲" not in panel.grid().text
+
+
+@pytest.mark.parametrize(
+    ("keys", "result"),
+    [
+        ([Key.ENTER], "40"),
+        ([Key.DOWN] * 30 + [Key.ENTER], "10"),
+        ([Key.UP, Key.ENTER], "later"),
+        ([Key.END, Key.UP, Key.ENTER], "1"),
+        ([Key.END, Key.HOME, Key.ENTER], "40"),
+        ([Key.PAGE_DOWN, Key.PAGE_UP, Key.DOWN, Key.ENTER], "39"),
+        ([Key.PAGE_DOWN, Key.PAGE_DOWN, Key.PAGE_DOWN, Key.ENTER], "later"),
+        ([Key.ESCAPE], CANCEL),
+    ],
+)
+def test_keys_reach_all_of_many_answers(keys: list[Key], result: str) -> None:
+    panel = question_panel(MANY)
+    for key in keys:
+        if panel.selected is not None:
+            assert panel.selected.label[:5].strip() in panel.grid().text, "what is selected is shown"
+        panel.key(key, "")
+    assert panel.result == result
+
+
+def test_the_wheel_reaches_all_of_many_answers() -> None:
+    panel = question_panel(MANY)
+    panel.scroll(-3)
+    assert "no. 40" in panel.grid().text
+    panel.scroll(100)
+    assert "▼" not in panel.grid().text
+    panel.click(*place(panel, "no. 02"))
+    assert panel.result == "2"
+
+
+def test_a_letter_counts_only_where_it_is_enough() -> None:
+    for letter, result in (("4", "4"), ("l", "later"), ("x", None)):
+        panel = question_panel(MANY)
+        panel.key(None, letter)
+        assert panel.result == result
+
+
 def test_the_selected_line_is_painted() -> None:
     fruit = panel()
     row, column = place(fruit, "Apple")
