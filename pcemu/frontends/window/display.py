@@ -3,20 +3,23 @@
 Drawing goes to a surface in main memory that the host shows as it is. On X11 the way over the graphics
 processor, which SDL would take by itself, is many times slower for a few changed cells.
 
-**Not implemented**: pixels of their own on a macOS Retina display (the system doubles each pixel there); the
-clipboard with pygame releases that cannot reach the host's (pygame-ce can).
+The clipboard is reached by the one type of pygame.scrap that SDL serves; pygame's own name for text,
+SCRAP_TEXT, is not known there.
+
+**Not implemented**: pixels of their own on a macOS Retina display (the system doubles each pixel there).
 """
 
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
+import sys
 
 os.environ.setdefault("PYGAME_HIDE_SUPPORT_PROMPT", "1")  # it goes to stdout
 
 import numpy as np
 import pygame
 
+from pcemu.errors import UsageError
 from pcemu.frontends.picture import Dots
 from pcemu.frontends.window.events import (
     CloseRequested,
@@ -28,6 +31,7 @@ from pcemu.frontends.window.events import (
     MouseMoved,
     MouseUp,
     Resized,
+    Wheel,
 )
 from pcemu.frontends.window.layout import Layout, Rect, Size, fitting_scale, window_size
 from pcemu.frontends.window.painter import Pixels
@@ -42,9 +46,8 @@ HINTS = {
     "SDL_NO_SIGNAL_HANDLERS": "1",
     "SDL_VIDEO_ALLOW_SCREENSAVER": "1",
 }
-# Not every pygame has these.
-PUT_TEXT: Callable[[str], None] | None = getattr(pygame.scrap, "put_text", None)
-GET_TEXT: Callable[[], str] | None = getattr(pygame.scrap, "get_text", None)
+CLIPBOARD_TYPE = "text/plain;charset=utf-8"
+CLIPBOARD_ENCODING = "utf-16-le" if sys.platform == "win32" else "utf-8"  # of that type, in spite of its name
 INVISIBLE = ("dummy", "evdev", "offscreen")
 """What SDL takes when no display answers."""
 UNACCELERATED = "SDL_FRAMEBUFFER_ACCELERATION"
@@ -90,6 +93,7 @@ class Display:
         except pygame.error as error:
             raise NoDisplay(str(error)) from None
         pygame.key.stop_text_input()  # an input method would keep keys for itself
+        pygame.scrap.init()
         pygame.key.set_repeat()  # repetition is the guest's keyboard's business
 
     def _open(self, full_screen: bool) -> None:
@@ -179,22 +183,20 @@ class Display:
 
     # -- the clipboard
 
-    @property
-    def has_clipboard(self) -> bool:
-        """True when texts can be exchanged with other programs."""
-        return PUT_TEXT is not None and GET_TEXT is not None
-
     def copy(self, text: str) -> None:
-        """Put ``text`` into the clipboard."""
-        if PUT_TEXT is not None:
-            PUT_TEXT(text)
+        """Put ``text`` into the clipboard. UsageError when the host has none."""
+        try:
+            pygame.scrap.put(CLIPBOARD_TYPE, f"{text}\0".encode(CLIPBOARD_ENCODING))
+        except pygame.error as error:
+            raise UsageError(f"the clipboard cannot be used: {error}") from None
 
     def clipboard(self) -> str:
         """The clipboard's text, "" when there is none."""
         try:
-            return "" if GET_TEXT is None else GET_TEXT()
+            data = pygame.scrap.get(CLIPBOARD_TYPE) or b""
         except pygame.error:
             return ""
+        return data.decode(CLIPBOARD_ENCODING, "replace").partition("\0")[0]
 
     # -- events
 
@@ -222,6 +224,8 @@ def _translate(event: pygame.event.Event) -> Event | None:
         return MouseDown(event.pos)
     if kind == pygame.MOUSEBUTTONUP and event.button == LEFT_BUTTON:
         return MouseUp(event.pos)
+    if kind == pygame.MOUSEWHEEL:
+        return Wheel(event.y)
     if kind in (pygame.WINDOWSIZECHANGED, pygame.WINDOWEXPOSED):
         return Resized()
     if kind == pygame.WINDOWFOCUSLOST:

@@ -33,6 +33,7 @@ from pcemu.frontends.window.events import (
     MouseMoved,
     MouseUp,
     Resized,
+    Wheel,
 )
 from pcemu.frontends.window.keys import HOST_KEY, SCANCODES, HostKey, KeyQueue
 from pcemu.frontends.window.layout import Rect, Size, lay_out, window_size
@@ -141,7 +142,7 @@ class WindowView:
         """Ask in the window until there is an answer; None when the user wants to close it instead."""
         try:
             while True:
-                word = self._ask_panel(question_panel(question))
+                word = self._ask_panel(question_panel(question)) or question.escape
                 answer = question.answer(word)
                 if answer is None or not answer.needs:
                     return Reply(word)
@@ -204,6 +205,10 @@ class WindowView:
                 self._on_mouse_moved(point, dragging)
             case MouseUp():
                 self._on_mouse_up()
+            case Wheel(steps):
+                if self._panel is not None:
+                    self._panel.scroll(-steps)
+                    self._redraw = True
             case FocusLost():
                 self._host.release_all()
             case Resized():
@@ -252,7 +257,7 @@ class WindowView:
     def _on_mouse_up(self) -> None:
         self._anchor = None
         if self._selection is not None:
-            self._copy()
+            self._try(self._copy)
 
     def _select(self, selection: Selection | None) -> None:
         self._selection = selection
@@ -280,8 +285,6 @@ class WindowView:
             missing.add(Action.CHECKPOINT)
         if self._controls.revert is None:
             missing.add(Action.REVERT)
-        if not self._display.has_clipboard:
-            missing |= {Action.COPY, Action.PASTE}
         return [action for action in Action if action not in missing]
 
     def _do(self, action: Action) -> None:
@@ -305,7 +308,7 @@ class WindowView:
             case Action.PASTE:
                 self._paste()
             case Action.COPY:
-                self._copy()
+                self._try(self._copy)
             case Action.SCREENSHOT:
                 self._try(self._screenshot)
             case Action.FULL_SCREEN:
@@ -340,13 +343,11 @@ class WindowView:
         save_png(render(self._controls.look(), self._controls.blink_phase()), path)
         return f"saved {path.name}"
 
-    def _copy(self) -> None:
-        if not self._display.has_clipboard:
-            return
+    def _copy(self) -> str:
         screen = self._controls.look()
         text = screen.text if self._selection is None else self._selection.text(screen)
         self._display.copy(text)
-        self.note(f"copied {len(text)} characters")
+        return f"copied {len(text)} characters"
 
     def _paste(self) -> None:
         if self._controls.typing():

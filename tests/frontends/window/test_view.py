@@ -27,7 +27,6 @@ from pcemu.keys import Chord, keys_for_text
 from pcemu.screen import capture
 from pcemu.testing.fakes import FakeClock
 from pcemu.testing.vga_modes import COLOUR_80X25, load_palette, program, put, scribble
-from tests.conftest import require
 
 SCALE = 2
 QUESTION = Question("What becomes of these changes?", (COMMIT, DISCARD, KEEP, BRANCH))
@@ -267,7 +266,6 @@ def test_a_pause_lasts_until_it_is_ended(desk: Desk) -> None:
 
 
 def test_marked_text_is_copied(desk: Desk) -> None:
-    require(desk.display.has_clipboard, "a pygame that reaches the clipboard (pygame-ce)")
     put(desk.memory, 2, 0, b"Hello, World   ")
     pygame.event.post(pygame.event.Event(pygame.MOUSEBUTTONDOWN, pos=(1, 65), button=1))
     desk.move((18 * 11 + 3, 70), dragging=True)
@@ -288,7 +286,6 @@ def test_marked_text_is_copied(desk: Desk) -> None:
 
 
 def test_the_clipboard_is_typed(desk: Desk) -> None:
-    require(desk.display.has_clipboard, "a pygame that reaches the clipboard (pygame-ce)")
     desk.display.copy("dir C:\\\n")
     desk.host("v")
     desk.update()
