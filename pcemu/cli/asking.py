@@ -32,8 +32,8 @@ class TerminalAsker:
         keys = "/".join(question.letter(answer) or answer.word for answer in question.answers)
         if len(question.answers) > MAX_IN_LINE:
             say(question.text)
-            for answer in question.answers:
-                say(f"  {answer.word:>5}  {answer.meaning}")
+            for each in question.answers:
+                say(f"  {each.word:>5}  {each.meaning}")
             keys = question.escape
         else:
             words = ", ".join(f"{answer.word} ({answer.meaning})" for answer in question.answers)
