@@ -11,18 +11,17 @@ import time
 from collections.abc import Callable, Sequence
 
 from pcemu.cli.disks import SessionDisk, look_at
+from pcemu.cli.going_back import choose, name_of
 from pcemu.drives.changes_text import amount
 from pcemu.drives.hostfile import HOST
 from pcemu.drives.sparse import SparseLayer
 from pcemu.errors import ImageAccessError, PcemuError, UsageError
 from pcemu.frontends.prompt import COMMIT, Answer, Asker, Question
 from pcemu.session.background import Background, LiveCommit, LiveMerge
-from pcemu.session.record import BEGINNING
 
 FLUSH_EVERY = 2.0  # s
 FULL_LOOK = 0.5  # s between two looks whether a full disk has room again
 ROOM = 16 << 20  # bytes
-BACK = Answer("back", "go back and restart the guest")
 LATER = Answer("later", "go on and decide another time")
 
 
@@ -95,21 +94,18 @@ class Upkeep:
         return ", ".join(made)
 
     def revert(self) -> str:
-        """Take all disks back to their last checkpoint, and restart the guest. PcemuError."""
+        """Let the user choose a checkpoint, take the disk back to it, and restart the guest. PcemuError."""
         if self.asker is None:
             raise UsageError("going back throws away what was written since: there is nobody to ask")
         self.finish()
-        question = "Throw away all that was written after the last checkpoint?"
-        sure = self.asker(Question(question, (BACK, LATER)))
-        if sure is None or sure.word != BACK.word:
+        choice = choose(self._disks, self.asker)
+        if choice is None:
             return "nothing was undone"
+        disk, number = choice
+        where = name_of(disk, number)
         self._reset()  # first, as it ends what the guest is writing
-        said = []
-        for disk in self._disks:
-            last = disk.session.checkpoints[-1].number if disk.session.checkpoints else BEGINNING
-            disk.session.revert(last)
-            said.append(f"{disk.path.name} is at {f'checkpoint {last}' if last else 'the start'}")
-        return f"{', '.join(said)}; the guest starts afresh, as its memory cannot be brought back"
+        disk.session.revert(number)
+        return f"{disk.path.name} is at {where}; the guest starts afresh, as its RAM cannot be brought back"
 
     def _checkpoint_by_time(self) -> None:
         try:

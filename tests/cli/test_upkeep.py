@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import os
 import time
@@ -29,12 +30,12 @@ class Desk:
         self.said: list[str] = []
         self.resets = 0
         self.questions: list[Question] = []
-        self.reply: Reply | None = None
+        self.replies: list[Reply] = []
         self.disk = SessionDisk(path)
         self.disk.start()
 
-    def upkeep(self, **options: float) -> Upkeep:
-        made = Upkeep([self.disk], lambda: self.now, self.said.append, self._reset, **options)  # type: ignore[arg-type]
+    def upkeep(self, *others: SessionDisk, **options: float) -> Upkeep:
+        made = Upkeep([self.disk, *others], lambda: self.now, self.said.append, self._reset, **options)  # type: ignore[arg-type]
         made.asker = self._ask
         return made
 
@@ -43,7 +44,7 @@ class Desk:
 
     def _ask(self, question: Question) -> Reply | None:
         self.questions.append(question)
-        return self.reply
+        return self.replies.pop(0) if self.replies else None
 
     def sector(self, lba: int) -> bytes:
         data = bytearray(SECTOR_SIZE)
@@ -123,7 +124,7 @@ def test_the_user_is_asked_at_intervals_and_may_commit(desk: Desk) -> None:
     desk.now = 120.0
     upkeep.after_step()
     assert "1 sector" in desk.questions[0].notes[0]
-    desk.reply = Reply("commit")
+    desk.replies = [Reply("commit")]
     desk.now = 180.0
     steps_until(upkeep, lambda: bool(desk.said))
     assert desk.said == ["committed 1 sector (0.5 KiB); the session goes on"]
@@ -132,16 +133,69 @@ def test_the_user_is_asked_at_intervals_and_may_commit(desk: Desk) -> None:
     assert (desk.sector(7), desk.sector(8)) == (ONE, TWO)
 
 
-def test_going_back_to_the_last_checkpoint(desk: Desk) -> None:
+def three_checkpoints(desk: Desk) -> Upkeep:
+    """Sector 7 says 1, 2, 3 and 4; the checkpoints are in between."""
     upkeep = desk.upkeep()
-    desk.disk.drive.write(7, ONE)
-    assert upkeep.checkpoint("before") == "checkpoint 1 of disk.img"
-    desk.disk.drive.write(7, TWO)
+    for number in (1, 2, 3):
+        desk.disk.drive.write(7, bytes([48 + number]) * SECTOR_SIZE)
+        upkeep.checkpoint("install" if number == 2 else "")
+    desk.disk.session.pin(1)
+    desk.disk.drive.write(7, b"4" * SECTOR_SIZE)
+    return upkeep
+
+
+def test_the_list_of_checkpoints_tells_what_is_known_of_each(desk: Desk) -> None:
+    upkeep = three_checkpoints(desk)
+    desk.replies = [Reply("later")]
     assert upkeep.revert() == "nothing was undone"
-    assert (desk.sector(7), desk.resets) == (TWO, 0)
-    desk.reply = Reply("back")
-    assert "disk.img is at checkpoint 1; the guest starts afresh" in upkeep.revert()
-    assert (desk.sector(7), desk.resets) == (ONE, 1)
+    (question,) = desk.questions
+    assert [answer.word for answer in question.answers] == ["3", "2", "1", "start", "later"]
+    meanings = [answer.meaning for answer in question.answers]
+    year = time.strftime("%Y-")
+    assert all(year in meaning and "0 s ago" in meaning for meaning in meanings[:4])
+    assert all("KiB" in meaning for meaning in meanings[:3])
+    assert meanings[1].endswith("install")
+    assert meanings[2].endswith("pinned")
+    assert question.escape == "later"
+    assert (desk.sector(7), desk.resets) == (b"4" * SECTOR_SIZE, 0)
+
+
+@pytest.mark.parametrize(
+    ("word", "found", "left"), [("3", b"3", [1, 2, 3]), ("1", b"1", [1]), ("start", b"\0", [])]
+)
+def test_going_back_to_any_checkpoint(desk: Desk, word: str, found: bytes, left: list[int]) -> None:
+    upkeep = three_checkpoints(desk)
+    desk.replies = [Reply(word), Reply("later"), Reply(word), Reply("back")]
+    assert upkeep.revert() == "nothing was undone"
+    assert (desk.sector(7), desk.resets) == (b"4" * SECTOR_SIZE, 0)
+    said = upkeep.revert()
+    assert f"disk.img is at {'the start' if word == 'start' else f'checkpoint {word}'};" in said
+    assert "RAM" in said
+    assert (desk.sector(7), desk.resets) == (found * SECTOR_SIZE, 1)
+    assert [each.number for each in desk.disk.session.checkpoints] == left
+    lost, restart = desk.questions[-1].notes
+    newer = 3 - len(left)
+    assert (f"{newer} newer checkpoint" in lost) == bool(newer)
+    assert "RAM" in restart
+
+
+def test_with_several_disks_one_of_them_goes_back(desk: Desk, tmp_path: Path) -> None:
+    path = tmp_path / "second.img"
+    path.write_bytes(bytes(1 << 20))
+    with contextlib.closing(SessionDisk(path)) as second:
+        second.start()
+        upkeep = desk.upkeep(second)
+        for disk in (desk.disk, second):
+            disk.drive.write(7, ONE)
+        assert upkeep.checkpoint() == "checkpoint 1 of disk.img, checkpoint 1 of second.img"
+        for disk in (desk.disk, second):
+            disk.drive.write(7, TWO)
+        desk.replies = [Reply("2"), Reply("1"), Reply("back")]
+        assert "second.img is at checkpoint 1" in upkeep.revert()
+        buffer = bytearray(SECTOR_SIZE)
+        second.drive.read(7, buffer)
+        assert (desk.sector(7), bytes(buffer)) == (TWO, ONE)
+        second.session.discard()
 
 
 def test_what_was_written_is_made_safe_soon(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
