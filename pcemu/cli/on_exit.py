@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager
+from functools import partial
 
 from pcemu.cli.disks import Progress, SessionDisk, look_at
 from pcemu.cli.output import complain, note
@@ -15,6 +17,9 @@ from pcemu.frontends.prompt import BRANCH, COMMIT, DISCARD, KEEP, Answer, Asker,
 
 MUCH_DATA = 32 << 20  # bytes
 MANY_FILES = 50
+Working = Callable[[str], AbstractContextManager[Progress]]
+Look = tuple[SessionDisk, Changes | None, list[str]]
+
 YES = Answer("yes", "do it")
 NO = Answer("no", "ask again")
 
@@ -23,7 +28,7 @@ class OnExit:
     """Asks the user, unless that was said beforehand (``wish``), and does it.
 
     ``wish`` is ask, commit, discard, keep, or branch with a name. ``asker`` is None when there is nobody to
-    ask: then the session is kept.
+    ask: then the session is kept. ``working`` shows, in a context, how far a commit or a branch is.
     """
 
     def __init__(
@@ -35,6 +40,7 @@ class OnExit:
         *,
         quiet: bool,
         preserve_siblings: bool = False,
+        working: Working | None = None,
     ) -> None:
         self._disks = disks
         self._wish = wish
@@ -42,6 +48,7 @@ class OnExit:
         self._asker = asker
         self._quiet = quiet
         self._preserve = preserve_siblings
+        self._working = working or partial(ProgressBar, quiet=quiet)
 
     def settle(self) -> int:
         """Do what was decided; the exit code, 0 when that worked."""
@@ -76,16 +83,7 @@ class OnExit:
         found = look_at(changed)
         notes = tuple(line for _, _, lines in found for line in lines)
         question = Question("What becomes of these changes?", (COMMIT, DISCARD, KEEP, BRANCH), notes)
-        while True:
-            reply = self._asker(question)
-            loss = _loss(reply, found)
-            if reply is None or not loss:
-                return reply
-            sure = self._asker(Question(loss, (YES, NO)))
-            if sure is None:
-                return None
-            if sure.word == YES.word:
-                return reply
+        return ask_until_sure(question, found, self._asker)
 
     def _do(self, reply: Reply, changed: Sequence[SessionDisk]) -> None:
         if reply.word == COMMIT.word:
@@ -100,7 +98,7 @@ class OnExit:
     def _commit(self, changed: Sequence[SessionDisk]) -> None:
         for disk in changed:
             sectors = disk.changed
-            with ProgressBar("writing", quiet=self._quiet) as bar:
+            with self._working(f"Writing the changes into {disk.path}") as bar:
                 disk.session.commit(self._undisturbed(bar), preserve_siblings=self._preserve)
             self._say(f"committed {amount(sectors)} to {disk.path}")
 
@@ -114,7 +112,7 @@ class OnExit:
         for number, disk in enumerate(changed, 1):
             its_name = name if len(changed) == 1 else f"{name}-{number}"
             changes = disk.changes
-            with ProgressBar("writing", quiet=self._quiet) as bar:
+            with self._working(f"Saving the changes as {its_name}") as bar:
                 path = disk.session.branch(its_name, self._undisturbed(bar))
             self._say(f"saved {changes} as {path}; {disk.path} is as it was")
 
@@ -127,7 +125,7 @@ class OnExit:
                 f"`pcemu session discard {disk.path}`; `pcemu run` goes on with them"
             )
 
-    def _undisturbed(self, bar: ProgressBar) -> Progress:
+    def _undisturbed(self, bar: Progress) -> Progress:
         """What shows how far a commit got; when a signal came, the user hears why nothing happens."""
         said = False
 
@@ -145,7 +143,21 @@ class OnExit:
             note(text)
 
 
-def _loss(reply: Reply | None, found: Sequence[tuple[SessionDisk, Changes | None, list[str]]]) -> str:
+def ask_until_sure(question: Question, found: Sequence[Look], asker: Asker) -> Reply | None:
+    """The answer to a question about the changes ``found``; what is about much is asked once more."""
+    while True:
+        reply = asker(question)
+        loss = _loss(reply, found)
+        if reply is None or not loss:
+            return reply
+        sure = asker(Question(loss, (YES, NO)))
+        if sure is None:
+            return None
+        if sure.word == YES.word:
+            return reply
+
+
+def _loss(reply: Reply | None, found: Sequence[Look]) -> str:
     """What to ask once more, when an answer is about much; nothing otherwise."""
     if reply is None or reply.word not in (COMMIT.word, DISCARD.word):
         return ""

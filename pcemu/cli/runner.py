@@ -102,7 +102,7 @@ class Runner:
                 stack.callback(disk.close)
             asker = self._asker if self._live and self._asker.available else None
             try:
-                begin(disks, asker, self._interrupts, quiet=options.quiet)
+                begin(disks, asker, self._interrupts, self._notice, quiet=options.quiet)
             except Interrupted as signal:
                 return signal.exit_code
             refuse_images(options.outputs)
@@ -115,6 +115,7 @@ class Runner:
                 disks,
                 lambda: pc.now,
                 self._notice,
+                self._warn,
                 pc.reset,
                 checkpoint_every=options.checkpoint_every,
                 keep_checkpoints=options.keep_checkpoints,
@@ -188,6 +189,10 @@ class Runner:
             self._tell_host_error(text)
         elif not self._options.quiet:
             note(text)
+
+    def _warn(self, text: str) -> None:
+        """Tell of what must not be missed: below the screen, or on stderr."""
+        self._tell_host_error(text)
 
     def _on_host_error(self, error: OSError) -> None:
         self._upkeep.on_host_error(error)

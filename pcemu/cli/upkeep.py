@@ -9,6 +9,7 @@ from __future__ import annotations
 import errno
 import time
 from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager, nullcontext
 
 from pcemu.cli.disks import SessionDisk, look_at
 from pcemu.cli.going_back import choose, name_of
@@ -16,19 +17,22 @@ from pcemu.drives.changes_text import amount
 from pcemu.drives.hostfile import HOST
 from pcemu.drives.sparse import SparseLayer
 from pcemu.errors import ImageAccessError, PcemuError, UsageError
-from pcemu.frontends.prompt import COMMIT, Answer, Asker, Question
+from pcemu.frontends.prompt import COMMIT, Answer, Asker, Question, Reply
 from pcemu.session.background import Background, LiveCommit, LiveMerge
 
 FLUSH_EVERY = 2.0  # s
 FULL_LOOK = 0.5  # s between two looks whether a full disk has room again
 ROOM = 16 << 20  # bytes
+FILES = Answer("files", "write some files, and go on with the rest", needs="which, such as C:\\SAVES\\**")
 LATER = Answer("later", "go on and decide another time")
 
 
 class Upkeep:
-    """``tell`` shows the user a line; ``wait`` passes some seconds and raises when the user wants to go.
+    """``tell`` shows the user a line that is good to know, ``warn`` one that must be read.
 
-    ``reset`` presses the guest's reset button. ``asker`` is None when there is nobody to ask.
+    ``wait`` passes some seconds and raises when the user wants to go; ``holding`` shows, in a context, why
+    the guest stands still. ``reset`` presses the guest's reset button. ``asker`` is None when there is nobody
+    to ask.
     ``now`` is virtual time in seconds. ``checkpoint_every`` and ``ask_every`` are the same, None for never.
     ``patience``: so many seconds of the host's time a full disk is waited for, None for ever.
     """
@@ -38,6 +42,7 @@ class Upkeep:
         disks: Sequence[SessionDisk],
         now: Callable[[], float],
         tell: Callable[[str], None],
+        warn: Callable[[str], None],
         reset: Callable[[], None],
         *,
         checkpoint_every: float | None = None,
@@ -50,6 +55,7 @@ class Upkeep:
         self._patience = patience
         self._now = now
         self._tell = tell
+        self._warn = warn
         self._reset = reset
         self._keep = keep_checkpoints
         self._preserve = preserve_siblings
@@ -61,6 +67,7 @@ class Upkeep:
         self._work: list[Background] = []
         self._full: SessionDisk | None = None
         self.wait: Callable[[float], None] = time.sleep
+        self.holding: Callable[[str], AbstractContextManager[object]] = nullcontext
         self.asker: Asker | None = None
 
     def after_step(self) -> None:
@@ -111,7 +118,7 @@ class Upkeep:
         try:
             self.checkpoint(automatic=True)
         except PcemuError as error:
-            self._tell(str(error))
+            self._warn(str(error))
 
     def _thin_out(self, disk: SessionDisk) -> None:
         number = disk.session.surplus(self._keep)
@@ -125,7 +132,7 @@ class Upkeep:
                     disk.drive.flush()
                 except OSError as error:
                     self.on_host_error(error)
-                    self._tell(f"{disk.path.name}: what was written is not safe yet: {error.strerror}")
+                    self._warn(f"{disk.path.name}: what was written is not safe yet: {error.strerror}")
         self._flushed = time.monotonic()
 
     def _go_on(self) -> None:
@@ -138,7 +145,16 @@ class Upkeep:
                         self._tell(f"committed {amount(work.done)}; the session goes on")
             except PcemuError as error:
                 self._work.remove(work)
-                self._tell(str(error))
+                self._warn(str(error))
+
+    @property
+    def activity(self) -> str:
+        """What another thread does, and how far it is; "" when there is nothing."""
+        return ", ".join(
+            f"{'committing' if isinstance(work, LiveCommit) else 'merging'} "
+            f"{100 * work.done // max(1, work.total)} %"
+            for work in self._work
+        )
 
     def finish(self) -> None:
         """End what another thread does: a commit is finished, a merge can wait for the next start."""
@@ -149,7 +165,7 @@ class Upkeep:
                 try:
                     work.wait()
                 except PcemuError as error:
-                    self._tell(str(error))
+                    self._warn(str(error))
         self._work.clear()
 
     # -- a full disk ---------------------------------------------------------------------------------
@@ -161,32 +177,72 @@ class Upkeep:
 
     def _wait_for_room(self, disk: SessionDisk) -> None:
         place = disk.session.folder.path
-        self._tell(f"{place}: its disk is full; the guest waits. Make room, and it goes on")
+        why = f"{place}: its disk is full; the guest waits. Make room, and it goes on"
+        self._warn(why)
         waited = 0.0
-        while HOST.free_space(place) < ROOM:
-            if self._patience is not None and waited >= self._patience:
-                raise ImageAccessError(
-                    f"{place}: its disk was full for {self._patience:g} s; the session is kept up to there: "
-                    "make room and run it again"
-                )
-            self.wait(FULL_LOOK)
-            waited += FULL_LOOK
+        with self.holding(why):
+            while HOST.free_space(place) < ROOM:
+                if self._patience is not None and waited >= self._patience:
+                    raise ImageAccessError(
+                        f"{place}: its disk was full for {self._patience:g} s; the session is kept up to "
+                        f"there: make room and run it again"
+                    )
+                self.wait(FULL_LOOK)
+                waited += FULL_LOOK
         self._full = None
-        self._tell("there is room again; the guest goes on")
+        self._warn("there is room again; the guest goes on")
 
     # -- questions -----------------------------------------------------------------------------------
+
+    def commit(self) -> str:
+        """Let the user commit now, all or some files, while the session goes on; what to tell. PcemuError."""
+        if self.asker is None:
+            raise UsageError("a commit is decided by the user: there is nobody to ask")
+        if self._work:
+            raise UsageError("the last commit or merge is not done yet; try again in a moment")
+        changed = [disk for disk in self._disks if disk.changed]
+        if not changed:
+            return "nothing was changed"
+        reply = self._question("What shall be written into the image now?", (COMMIT, FILES, LATER), changed)
+        if reply is None or reply.word == LATER.word:
+            return "nothing was committed"
+        if reply.word == FILES.word:
+            return self._commit_files(changed, reply.text)
+        self._begin_commit(changed)
+        return "committing while the guest goes on"
+
+    def _commit_files(self, changed: Sequence[SessionDisk], pattern: str) -> str:
+        """The guest stands still meanwhile, and notices nothing: what it reads stays the same."""
+        files: list[str] = []
+        refused: list[PcemuError] = []
+        for disk in changed:
+            try:
+                files += disk.session.commit_files([pattern], preserve_siblings=self._preserve)
+            except UsageError as error:
+                refused.append(error)
+        if not files:
+            raise refused[0]
+        return f"committed {len(files)} file{'' if len(files) == 1 else 's'}; the rest can still be undone"
+
+    def _begin_commit(self, changed: Sequence[SessionDisk]) -> None:
+        for disk in changed:
+            try:
+                self._work.append(LiveCommit(disk.session, preserve_siblings=self._preserve))
+            except PcemuError as error:
+                self._warn(str(error))
 
     def _ask(self) -> None:
         """Commit what there is, if the user wants it, so that the session does not grow for ever."""
         changed = [disk for disk in self._disks if disk.changed]
         if self.asker is None or not changed or self._work:
             return
+        reply = self._question("Commit these changes now?", (COMMIT, LATER), changed)
+        if reply is not None and reply.word == COMMIT.word:
+            self._begin_commit(changed)
+
+    def _question(
+        self, text: str, answers: tuple[Answer, ...], changed: Sequence[SessionDisk]
+    ) -> Reply | None:
+        assert self.asker is not None
         notes = tuple(line for _, _, lines in look_at(changed) for line in lines)
-        reply = self.asker(Question("Commit these changes now?", (COMMIT, LATER), notes))
-        if reply is None or reply.word != COMMIT.word:
-            return
-        for disk in changed:
-            try:
-                self._work.append(LiveCommit(disk.session, preserve_siblings=self._preserve))
-            except PcemuError as error:
-                self._tell(str(error))
+        return self.asker(Question(text, answers, notes))

@@ -44,7 +44,7 @@ def test_a_signal_instead_of_an_answer_ends_the_run_and_leaves_the_session(inter
 
     disks: list[SessionDisk] = open_disks([interrupted])
     with pytest.raises(Interrupted) as ending:
-        begin(disks, asker, interrupts, quiet=True)
+        begin(disks, asker, interrupts, lambda text: None, quiet=True)
     assert ending.value.exit_code == 143
     for disk in disks:
         disk.close()

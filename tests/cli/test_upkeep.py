@@ -16,7 +16,7 @@ from pcemu.cli.disks import SessionDisk
 from pcemu.cli.upkeep import Upkeep
 from pcemu.drives.drive import SECTOR_SIZE
 from pcemu.drives.hostfile import HOST
-from pcemu.errors import ImageAccessError
+from pcemu.errors import ImageAccessError, UsageError
 from pcemu.frontends.prompt import Question, Reply
 
 ONE, TWO = b"1" * SECTOR_SIZE, b"2" * SECTOR_SIZE
@@ -28,6 +28,7 @@ class Desk:
     def __init__(self, path: Path) -> None:
         self.now = 0.0
         self.said: list[str] = []
+        self.warned: list[str] = []
         self.resets = 0
         self.questions: list[Question] = []
         self.replies: list[Reply] = []
@@ -35,7 +36,8 @@ class Desk:
         self.disk.start()
 
     def upkeep(self, *others: SessionDisk, **options: float) -> Upkeep:
-        made = Upkeep([self.disk, *others], lambda: self.now, self.said.append, self._reset, **options)  # type: ignore[arg-type]
+        talk = self.said.append, self.warned.append
+        made = Upkeep([self.disk, *others], lambda: self.now, *talk, self._reset, **options)  # type: ignore[arg-type]
         made.asker = self._ask
         return made
 
@@ -77,17 +79,17 @@ def test_the_guest_waits_while_the_hosts_disk_is_full(desk: Desk, monkeypatch: p
     upkeep = desk.upkeep()
     upkeep.wait = waited.append
     upkeep.after_step()
-    assert desk.said == []
+    assert desk.warned == []
     upkeep.on_host_error(OSError(errno.EIO, os.strerror(errno.EIO)))
     upkeep.after_step()
-    assert desk.said == []
+    assert desk.warned == []
     upkeep.on_host_error(OSError(errno.ENOSPC, os.strerror(errno.ENOSPC)))
     upkeep.after_step()
     assert len(waited) == 2
-    assert "its disk is full" in desk.said[0]
-    assert desk.said[1:] == ["there is room again; the guest goes on"]
+    assert "its disk is full" in desk.warned[0]
+    assert desk.warned[1:] == ["there is room again; the guest goes on"]
     upkeep.after_step()
-    assert len(desk.said) == 2
+    assert len(desk.warned) == 2
 
 
 def test_where_nobody_watches_a_full_disk_ends_the_run(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -131,6 +133,33 @@ def test_the_user_is_asked_at_intervals_and_may_commit(desk: Desk) -> None:
     assert desk.disk.path.read_bytes()[7 * SECTOR_SIZE :][:SECTOR_SIZE] == ONE
     desk.disk.drive.write(8, TWO)
     assert (desk.sector(7), desk.sector(8)) == (ONE, TWO)
+
+
+def test_the_user_may_commit_at_any_time(desk: Desk) -> None:
+    upkeep = desk.upkeep()
+    assert upkeep.commit() == "nothing was changed"
+    assert desk.questions == []
+    desk.disk.drive.write(7, ONE)
+    desk.replies = [Reply("later"), Reply("commit")]
+    assert upkeep.commit() == "nothing was committed"
+    assert desk.disk.path.read_bytes() == bytes(1 << 20)
+    assert "goes on" in upkeep.commit()
+    assert upkeep.activity == "committing 0 %"
+    with pytest.raises(UsageError, match="not done yet"):
+        upkeep.commit()
+    steps_until(upkeep, lambda: bool(desk.said))
+    assert upkeep.activity == ""
+    assert desk.disk.path.read_bytes()[7 * SECTOR_SIZE :][:SECTOR_SIZE] == ONE
+
+
+def test_files_are_chosen_where_there_are_some(desk: Desk) -> None:
+    upkeep = desk.upkeep()
+    desk.disk.drive.write(7, ONE)
+    desk.replies = [Reply("files", "*.TXT")]
+    with pytest.raises(UsageError, match="none of the changed files is meant"):
+        upkeep.commit()
+    assert desk.sector(7) == ONE
+    assert desk.disk.path.read_bytes() == bytes(1 << 20)
 
 
 def three_checkpoints(desk: Desk) -> Upkeep:
