@@ -8,9 +8,9 @@ from pcemu.cli.disks import SessionDisk
 from pcemu.cli.upkeep import Upkeep
 from pcemu.drives.drive import SECTOR_SIZE
 from pcemu.errors import UsageError
-from pcemu.frontends.window.controls import Controls
+from pcemu.frontends.controls import Controls
+from pcemu.frontends.status import DriveLight
 from pcemu.frontends.window.display import Display, NoDisplay
-from pcemu.frontends.window.status import DriveLight
 from pcemu.frontends.window.view import WindowView
 from pcemu.machine import Machine
 

@@ -21,9 +21,9 @@ from PIL import Image
 
 from pcemu.drives.overlay import MemoryOverlay
 from pcemu.drives.raw import RawDrive
+from pcemu.frontends.cells import CellGrid
+from pcemu.frontends.panels import TEXT, help_panel
 from pcemu.frontends.picture import render
-from pcemu.frontends.window.cells import CellGrid
-from pcemu.frontends.window.panels import TEXT, help_panel
 from pcemu.machine import Machine, MachineConfig
 from pcemu.resources import resource
 from pcemu.screen import TextScreen, decode

@@ -31,7 +31,7 @@ def main(image: str, idle_seconds: str) -> None:
     with Machine(MachineConfig(disks=[disk], pace="realtime")) as pc:
         start = time.perf_counter()
 
-        from pcemu.frontends.window.controls import Controls
+        from pcemu.frontends.controls import Controls
         from pcemu.frontends.window.display import Display
         from pcemu.frontends.window.view import WindowView
 

@@ -2,14 +2,11 @@
 
 ==============  ========================================================================================
 view.py         the window itself: what happens when, between two stretches of guest code
+screen.py       what the view needs of a display
 display.py      the one place that imports pygame: surfaces, events, clipboard
 painter.py      the guest's screen, drawn cell by cell where it changed
 layout.py       where picture and status line are in a window of any size
 keys.py         scan codes of the host to keys of the guest; the host key
-actions.py      what the host key and the menu can do
-panels.py       menu, help, question: modal boxes of text, for keyboard and mouse
-status.py       the line at the bottom
 selection.py    text marked with the mouse
-cells.py        text in pcemu's own font, which all but the guest's picture is made of
 ==============  ========================================================================================
 """

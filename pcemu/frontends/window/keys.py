@@ -3,7 +3,7 @@
 Keys are told by their place (their scan code as USB counts it, which is what SDL hands out on every system),
 never by their character, so the guest's own keyboard driver decides what a key types.
 
-The host key is the right Ctrl key. Held down together with a key of :mod:`pcemu.frontends.window.actions` it
+The host key is the right Ctrl key. Held down together with a key of :mod:`pcemu.frontends.actions` it
 is for pcemu; pressed alone, or together with any other key, it is the guest's right Ctrl key as ever.
 """
 

@@ -10,11 +10,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import NamedTuple
 
-from pcemu.frontends.window.cells import CELL_HEIGHT, CELL_WIDTH
+from pcemu.frontends.cells import CELL_HEIGHT, CELL_WIDTH, UI_COLUMNS, UI_ROWS
 
 TEXT_MODE = (720, 400)
-UI_COLUMNS, UI_ROWS = 80, 26
-"""How much text of our own fits at least, at a scale of 1."""
 DESKTOP_SHARE = 0.9, 0.85
 """How much of the desktop's width and height a new window takes at most."""
 

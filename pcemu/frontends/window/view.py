@@ -17,12 +17,22 @@ from types import TracebackType
 
 from pcemu.clock import SECOND
 from pcemu.errors import PcemuError, UsageError
+from pcemu.frontends.actions import BY_KEY, HOST_KEY_NAME, Action
+from pcemu.frontends.cells import CELL_HEIGHT, CELL_WIDTH
+from pcemu.frontends.controls import Controls
+from pcemu.frontends.panels import (
+    CANCEL,
+    EntryPanel,
+    Panel,
+    help_panel,
+    menu_panel,
+    notice_panel,
+    question_panel,
+)
 from pcemu.frontends.picture import render, save_png
 from pcemu.frontends.prompt import Question, Reply
+from pcemu.frontends.status import MENU_LABEL, Status, lights
 from pcemu.frontends.view import SessionEnded
-from pcemu.frontends.window.actions import BY_KEY, HOST_KEY_NAME, Action
-from pcemu.frontends.window.cells import CELL_HEIGHT, CELL_WIDTH
-from pcemu.frontends.window.controls import Controls, Screen
 from pcemu.frontends.window.events import (
     CloseRequested,
     Event,
@@ -38,17 +48,8 @@ from pcemu.frontends.window.events import (
 from pcemu.frontends.window.keys import HOST_KEY, SCANCODES, HostKey, KeyQueue
 from pcemu.frontends.window.layout import Rect, Size, lay_out, window_size
 from pcemu.frontends.window.painter import Painter
-from pcemu.frontends.window.panels import (
-    CANCEL,
-    EntryPanel,
-    Panel,
-    help_panel,
-    menu_panel,
-    notice_panel,
-    question_panel,
-)
+from pcemu.frontends.window.screen import Screen
 from pcemu.frontends.window.selection import Selection
-from pcemu.frontends.window.status import MENU_LABEL, Status, lights
 from pcemu.keys import keys_for_text, parse_chord
 
 CTRL_ALT_DEL = parse_chord("ctrl+alt+del")

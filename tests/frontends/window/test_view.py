@@ -15,13 +15,13 @@ from PIL import Image
 from pcemu.devices.keyboard import Keyboard
 from pcemu.devices.vga import Vga
 from pcemu.errors import UsageError
+from pcemu.frontends.controls import Controls
+from pcemu.frontends.panels import Panel, help_panel, menu_panel, question_panel
 from pcemu.frontends.picture import render
 from pcemu.frontends.prompt import BRANCH, COMMIT, DISCARD, KEEP, Answer, Question, Reply
 from pcemu.frontends.view import SessionEnded
 from pcemu.frontends.window import view as view_module
-from pcemu.frontends.window.controls import Controls
 from pcemu.frontends.window.display import Display
-from pcemu.frontends.window.panels import Panel, help_panel, menu_panel, question_panel
 from pcemu.frontends.window.view import WindowView
 from pcemu.keys import Chord, keys_for_text
 from pcemu.screen import capture

@@ -11,6 +11,8 @@ from pcemu.resources import resource
 from pcemu.screen import CP437
 
 CELL_WIDTH, CELL_HEIGHT = 8, 16
+UI_COLUMNS, UI_ROWS = 80, 26
+"""How much of our own text there is room for at least: the guest's usual screen and the status line."""
 
 # The 16 colours of a VGA, as attributes count them.
 PALETTE = np.array(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from pcemu.frontends.window.status import DARK, LIGHT_TIME, READ, WRITE, DriveLight, Status, shorten
+from pcemu.frontends.status import DARK, LIGHT_TIME, READ, WRITE, DriveLight, Status, shorten
 
 UNDO = "12.4 MB in 3 checkpoints, base untouched"
 STATUS = Status("100%", (("freedos.img", READ),), UNDO, leds=0b110)

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from pcemu.devices.keyboard import LED_CAPS_LOCK, LED_NUM_LOCK, LED_SCROLL_LOCK
-from pcemu.frontends.window.cells import CellGrid
+from pcemu.frontends.cells import CellGrid
 
 NORMAL, DIM, ALARM, MENU = 0x07, 0x08, 0x4F, 0x70
 DARK, READ, WRITE = 0x08, 0x0A, 0x0C

@@ -10,10 +10,9 @@ import textwrap
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from pcemu.frontends.actions import HOST_KEY_NAME, Action
+from pcemu.frontends.cells import UI_ROWS, CellGrid
 from pcemu.frontends.prompt import Question
-from pcemu.frontends.window.actions import HOST_KEY_NAME, Action
-from pcemu.frontends.window.cells import CellGrid
-from pcemu.frontends.window.layout import UI_ROWS
 from pcemu.keys import Key
 
 TEXT, TITLE, CHOSEN, OFF, HOT = 0x1F, 0x1E, 0x70, 0x18, 0x1B

@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from pcemu.frontends.prompt import BRANCH, COMMIT, DISCARD, KEEP, Answer, Question
-from pcemu.frontends.window.actions import BY_KEY, Action
-from pcemu.frontends.window.layout import UI_ROWS
-from pcemu.frontends.window.panels import (
+from pcemu.frontends.actions import BY_KEY, Action
+from pcemu.frontends.cells import UI_ROWS
+from pcemu.frontends.panels import (
     CANCEL,
     CHOSEN,
     Choice,
@@ -18,6 +17,7 @@ from pcemu.frontends.window.panels import (
     notice_panel,
     question_panel,
 )
+from pcemu.frontends.prompt import BRANCH, COMMIT, DISCARD, KEEP, Answer, Question
 from pcemu.keys import Key
 
 QUESTION = Question("What becomes of these changes?", (COMMIT, DISCARD, KEEP, BRANCH), ("C:\\A.TXT made",))
