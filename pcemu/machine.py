@@ -16,14 +16,14 @@ F0–F1      13         coprocessor error latch
 1F0–1F7    14         ATA, primary channel (3F6: control)
 3B4–3DA    –          VGA
 3F8–3FF    4          16550, COM1
+402        –          firmware's log
+510–511    –          fw_cfg: what firmware is told
 =========  =========  ====================================================
 """
 
 from __future__ import annotations
 
-import contextlib
 import datetime
-import struct
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -46,32 +46,21 @@ from pcemu.devices.uart import Uart16550
 from pcemu.devices.vga import PORTS as VGA_PORTS
 from pcemu.devices.vga import Vga
 from pcemu.drives.drive import Drive
-from pcemu.drives.geometry import logical_geometry
 from pcemu.errors import TimeoutReached, UsageError
 from pcemu.execution import Execution
+from pcemu.firmware import CMOS_SHUTDOWN, configuration, fill_cmos
 from pcemu.keys import keys_for_text, parse_chord
-from pcemu.memory import MEBIBYTE, VGA_WINDOW, Memory
+from pcemu.memory import VGA_WINDOW, Memory
 from pcemu.pacing import PACES, Pacer
 from pcemu.resources import resource
 from pcemu.screen import TextScreen, capture
 from pcemu.typist import Typist
 
 MAX_DISKS = 4
-MAX_CYLINDERS = 1024  # that INT 13h can name
 MAX_MIPS = 200
 CODE_BYTES = 2.5  # of an average instruction
 DEFAULT_TIMEOUT = 60.0
 _POLL = 10 * MILLISECOND
-
-# CMOS RAM as AT firmware reads it
-CMOS_SHUTDOWN = 0x0F
-CMOS_BASE_KIB = 0x15
-CMOS_EXTENDED_KIB = (0x17, 0x30)
-CMOS_ABOVE_16_MIB = 0x34  # in 64 KiB units
-CMOS_DISK_TYPES = 0x12  # of the first two disks, a nibble each; 15 says that the byte below has it
-CMOS_DISKS = ((0x19, 0x1B), (0x1A, 0x24), (0x52, 0x40), (0x53, 0x49))  # type, and the geometry's nine bytes
-DISK_TYPE_USER = 47  # the geometry is not in the ROM's list, but in the CMOS
-FDPT_CONTROL_RETRY, FDPT_CONTROL_HEADS = 0xC0, 0x08  # the drive does its own retries; more than 8 heads
 
 
 @dataclass(frozen=True)
@@ -82,7 +71,9 @@ class MachineConfig:
     ``memory``: RAM in MiB. ``pace``: ``"max"`` never waits, ``"realtime"`` keeps to the wall clock.
     ``date``: what the RTC says at power-on (the host's local time when None). ``mips``: the processor's
     speed in virtual time, about so many million instructions a second. ``serial``, ``debug``: called with
-    each byte that COM1 and port E9h put out. ``bios``: the system ROM's file (pcemu's own when None).
+    each byte that COM1 and port E9h put out. ``bios``: the system ROM's file (pcemu's own when None), and
+    ``vgabios`` the VGA's, which most system ROMs need. ``firmware_log``: called with each byte of what such
+    firmware tells of itself at port 402h.
     ``on_host_error``: told of a host error that a disk reported to the guest. ``on_shutdown``: told why the
     processor shut down (a triple fault) and is reset now.
     """
@@ -95,6 +86,8 @@ class MachineConfig:
     serial: Callable[[int], None] | None = None
     debug: Callable[[int], None] | None = None
     bios: Path | None = None
+    vgabios: Path | None = None
+    firmware_log: Callable[[int], None] | None = None
     on_host_error: Callable[[OSError], None] = field(default=lambda error: None)
     on_shutdown: Callable[[str], None] = field(default=lambda reason: None)
 
@@ -122,11 +115,11 @@ class Machine:
         self.clock = Clock()
         self.bus = PortBus()
         self.memory = Memory(config.memory)
-        rom = config.bios or resource("pcemu-bios.rom")
-        self.memory.load_rom(_read_rom(rom), str(rom))
+        video_rom = self._load_roms()
         self.cpu = Cpu(self.memory, self.bus)
         self._ram = memoryview(self.memory.ram)
         self._wire()
+        self._wire_for_firmware(video_rom)
         tick = max(1, round(1000 / config.mips / CODE_BYTES))
         self.execution = Execution(self.cpu, self.clock, self.pic, self._ram, tick)
         self.execution.on_reset = self.cpu.reset
@@ -137,9 +130,28 @@ class Machine:
         self.typist.before_last = self._remember_screen
         self._seen: list[str] = []
         self._screen: TextScreen | None = None
-        self._fill_cmos()
+        fill_cmos(self.rtc, self.memory.size, config.disks)
 
     # -- the board --------------------------------------------------------------------------------
+
+    def _load_roms(self) -> bytes | None:
+        """Put the ROMs into their sockets; the VGA's, when it has one."""
+        config = self.config
+        if config.bios is None:
+            if config.vgabios is not None:
+                raise UsageError(
+                    f"{config.vgabios}: a VGA BIOS goes with a system ROM that starts it; "
+                    "pcemu's own does not, so give another one, too"
+                )
+            own = resource("pcemu-bios.rom")
+            self.memory.load_rom(_read_rom(own), str(own))
+            return None
+        self.memory.load_rom(_read_rom(config.bios), str(config.bios), shadow=True)
+        if config.vgabios is None:
+            return None
+        video_rom = _read_rom(config.vgabios)
+        self.memory.load_option_rom(video_rom, str(config.vgabios))
+        return video_rom
 
     def _wire(self) -> None:
         config, clock, bus = self.config, self.clock, self.bus
@@ -187,6 +199,13 @@ class Machine:
             self._wire_ata("ATA secondary", 0x170, AtaChannel(clock, irq[15], (drives[2], drives[3]))),
         )
 
+    def _wire_for_firmware(self, video_rom: bytes | None) -> None:
+        self.fw_cfg = fw_cfg = configuration(self.memory.size, video_rom)
+        self.bus.attach("fw_cfg selector", range(0x510, 0x511), fw_cfg.read, fw_cfg.write, width=2)
+        self.bus.attach("fw_cfg", range(0x511, 0x512), fw_cfg.read, fw_cfg.write, base=0x510)
+        log = DebugPort(self.config.firmware_log or (lambda byte: None))
+        self.bus.attach("firmware log", range(0x402, 0x403), log.read, log.write)
+
     def _wire_ata(self, name: str, base: int, channel: AtaChannel) -> AtaChannel:
         self.bus.attach(
             name,
@@ -209,46 +228,14 @@ class Machine:
     def _request_reset(self) -> None:
         self.execution.request_reset()
 
-    def _fill_cmos(self) -> None:
-        extended = self.memory.size - MEBIBYTE
-        words = {CMOS_BASE_KIB: 640, CMOS_ABOVE_16_MIB: max(0, self.memory.size - 16 * MEBIBYTE) >> 16}
-        for index in CMOS_EXTENDED_KIB:
-            words[index] = min(extended >> 10, 0xFFFF)
-        for index, value in words.items():
-            self.rtc.poke(index, value & 0xFF)
-            self.rtc.poke(index + 1, value >> 8)
-        self._fill_cmos_disks()
-        self.rtc.update_checksum()
-
-    def _fill_cmos_disks(self) -> None:
-        """What a setup program would ask for: the geometry of each disk, where the disk itself tells."""
-        types = 0
-        for index, (disk, (kind, place)) in enumerate(zip(self.config.disks, CMOS_DISKS, strict=False)):
-            geometry = None
-            if disk is not None:
-                with contextlib.suppress(OSError):  # the guest will hear of it
-                    geometry = logical_geometry(disk)
-            if geometry is None:
-                continue  # the BIOS has rules of its own
-            types |= (0xF0, 0x0F, 0, 0)[index]
-            cylinders = min(MAX_CYLINDERS, geometry.cylinders)
-            control = FDPT_CONTROL_RETRY | (FDPT_CONTROL_HEADS if geometry.heads > 8 else 0)
-            # Cylinders, heads, write precompensation (none), control byte, landing zone, sectors per track.
-            area = struct.pack(
-                "<HBHBHB", cylinders, geometry.heads, 0xFFFF, control, cylinders, geometry.sectors
-            )
-            self.rtc.poke(kind, DISK_TYPE_USER)
-            for offset, value in enumerate(area):
-                self.rtc.poke(place + offset, value)
-        self.rtc.poke(CMOS_DISK_TYPES, types)
-
     def reset(self) -> None:
         """The reset button: every chip starts afresh; RAM, CMOS and disks stay."""
         for chip in (
             self.pic, self.slave_pic, self.pit, self.port61, self.i8042, self.keyboard,
-            self.port92, self.rtc, self.vga, self.com1, self.coprocessor, *self.ata,
+            self.port92, self.rtc, self.vga, self.com1, self.coprocessor, self.fw_cfg, *self.ata,
         ):  # fmt: skip
             chip.reset()
+        self.memory.reset()
         self.cpu.reset()
 
     # -- running ----------------------------------------------------------------------------------
@@ -355,4 +342,4 @@ def _read_rom(path: Path) -> bytes:
     try:
         return path.read_bytes()
     except OSError as error:
-        raise UsageError(f"{path}: the system ROM cannot be read: {error.strerror}") from None
+        raise UsageError(f"{path}: this ROM cannot be read: {error.strerror}") from None

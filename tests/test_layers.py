@@ -49,10 +49,11 @@ ALLOWED: dict[str, tuple[str, ...]] = {
     "pcemu.execution": ("pcemu.clock", "pcemu.cpu", "pcemu.devices.pic", "pcemu.errors"),
     "pcemu.typist": ("pcemu.clock", "pcemu.devices.keyboard"),
     "pcemu.screen": ("pcemu.devices.vga",),
+    "pcemu.firmware": ("pcemu.devices", "pcemu.drives.drive", "pcemu.drives.geometry", "pcemu.memory"),
     "pcemu.machine": (
         *("pcemu.bus", "pcemu.clock", "pcemu.cpu", "pcemu.devices", "pcemu.drives.drive", "pcemu.errors"),
         *("pcemu.execution", "pcemu.keys", "pcemu.memory", "pcemu.pacing", "pcemu.resources", "pcemu.screen"),
-        *("pcemu.typist", "pcemu.drives.geometry"),
+        *("pcemu.firmware", "pcemu.typist"),
         "pcemu.frontends.picture",  # when a screenshot is taken
     ),
     "pcemu.library": ("pcemu.drives", "pcemu.errors", "pcemu.library", "pcemu.resources"),

@@ -14,8 +14,11 @@ from PIL import Image
 import pcemu.machine
 from pcemu import Machine, MachineConfig
 from pcemu.errors import GuestError, TimeoutReached, UsageError
+from pcemu.resources import resource
 from pcemu.testing.memory_drive import MemoryDrive
 from tests.boot import IDLE, Booted
+
+OWN_ROM = resource("pcemu-bios.rom")
 
 # Prints what is typed, and "Ok" after Enter.
 ECHO = """
@@ -518,8 +521,11 @@ none:   dw      0, 0, 0
         ({"mips": 0}, "0 MIPS were asked for; give 1 to 200"),
         ({"mips": 201}, "201 MIPS"),
         ({"disks": [None] * 5}, "5 disks were given; the machine takes up to 4"),
-        ({"bios": Path("no-such.rom")}, "no-such.rom: the system ROM cannot be read: No such file"),
-        ({"bios": Path(__file__)}, r"test_machine\.py: the system ROM has \d+ bytes; expected 64 to 256 KiB"),
+        ({"bios": Path("no-such.rom")}, "no-such.rom: this ROM cannot be read: No such file"),
+        ({"bios": Path(__file__)}, r"test_machine\.py: the system ROM has \d+ bytes; expected 64, 128"),
+        ({"bios": OWN_ROM, "vgabios": Path(__file__)}, r"test_machine\.py: this is no adapter ROM: it has"),
+        ({"bios": OWN_ROM, "vgabios": Path("none.rom")}, "none.rom: this ROM cannot be read: No such file"),
+        ({"vgabios": Path("vga.rom")}, "vga.rom: a VGA BIOS goes with a system ROM that starts it; pcemu"),
     ],
 )
 def test_a_configuration_that_is_off_is_refused(config: dict[str, object], message: str) -> None:

@@ -142,7 +142,7 @@ class Cpu:
         self._q, self._d, self._h = state.q, state.d, state.h
         self._fpu_status = state.fpu_status
         self._halted = state.halted
-        self.mmu = Mmu(engine, state, self._ram)
+        self.mmu = Mmu(engine, state, self._ram, memory.read_only)
         self._counter = counter = slice_counter(engine, state)
         self._budget = counter.budget
         self.set_request = counter.set_request

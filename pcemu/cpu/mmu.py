@@ -38,7 +38,7 @@ from pcemu.cpu.state import (
     TR_LIMIT,
     EngineState,
 )
-from pcemu.memory import PAGE_SIZE, ROM_AREA, TOP_ROM
+from pcemu.memory import PAGE_SIZE, TOP_ROM
 
 PAGE_SHIFT = 12
 A20_BIT = 1 << 20
@@ -48,7 +48,6 @@ _PERMIT_ALL = PERMIT_READ | PERMIT_WRITE | PERMIT_EXEC
 # Writes to ROM go to a page that nobody reads: one above all memory that a guest can have.
 WRITE_SINK = 0x1_0000_0000
 
-_ROM_FIRST, _ROM_LAST = ROM_AREA.start >> PAGE_SHIFT, (ROM_AREA.stop - 1) >> PAGE_SHIFT
 _TOP_FIRST = TOP_ROM.start >> PAGE_SHIFT
 
 # Instructions that read descriptors or the TSS on their own behalf
@@ -66,17 +65,19 @@ class Mmu:
     """Fills the TLB, reads and writes guest memory at linear addresses for the rest of the package, and keeps
     translated code true when the host writes to guest memory.
 
+    ``read_only``: physical addresses in ``ram`` that the guest cannot write to.
     ``page_fault``: the error code of the fill that was refused, until somebody takes it.
     ``on_task_fill``: called for an access in the middle of a native task switch (tasks.py).
     """
 
-    def __init__(self, engine: Engine, state: EngineState, ram: memoryview) -> None:
+    def __init__(self, engine: Engine, state: EngineState, ram: memoryview, read_only: range) -> None:
         self._engine = engine
         self._state = state
         self._q, self._d = state.q, state.d
         self._ram = ram
         self._size = len(ram)
-        self.tables = PageTables(state, ram)
+        self._rom_start, self._rom_stop = read_only.start >> PAGE_SHIFT, read_only.stop >> PAGE_SHIFT
+        self.tables = PageTables(state, ram, read_only)
         self._entries: dict[int, memoryview] = {}
         self._fetched: set[int] = set()  # physical pages that may hold translated code
         self._mask = _ALL_BITS
@@ -137,7 +138,7 @@ class Mmu:
             # Another linear address of this page may be in the TLB as writable without EXEC: code changed
             # through it would go unseen.
             self._engine.flush_tlb()
-        if _ROM_FIRST <= page <= _ROM_LAST or page >= _TOP_FIRST:
+        if self._rom_start <= page < self._rom_stop or page >= _TOP_FIRST:
             if access == WRITE:
                 words[0] = WRITE_SINK
                 words[1] = PERMIT_WRITE
@@ -233,7 +234,7 @@ class Mmu:
 
     def _put(self, physical: int, data: bytes) -> None:
         end = physical + len(data)
-        if end <= self._size and not _ROM_FIRST <= physical >> PAGE_SHIFT <= _ROM_LAST:
+        if end <= self._size and not self._rom_start <= physical >> PAGE_SHIFT < self._rom_stop:
             self._ram[physical:end] = data
 
     # -- translated code --------------------------------------------------------------------------

@@ -13,7 +13,6 @@ from __future__ import annotations
 
 from pcemu.cpu.faults import PageFault
 from pcemu.cpu.state import CR0, CR0_WP, CR3, CR4, CR4_PSE, EngineState
-from pcemu.memory import ROM_AREA
 
 ENTRY_PRESENT, ENTRY_WRITABLE, ENTRY_USER = 1, 2, 4
 ENTRY_ACCESSED, ENTRY_DIRTY, ENTRY_LARGE = 0x20, 0x40, 0x80
@@ -25,16 +24,19 @@ _LARGE_RESERVED = 0x003FE000
 ERROR_PRESENT, ERROR_WRITE, ERROR_USER, ERROR_RESERVED = 1, 2, 4, 8
 
 _NO_MEMORY = 0xFFFFFFFF
-_ROM_WORDS = range(ROM_AREA.start // 4, ROM_AREA.stop // 4)
 
 
 class PageTables:
-    """Walks the tables in guest RAM. ``address_mask``: the address lines that A20 lets through."""
+    """Walks the tables in guest RAM. ``address_mask``: the address lines that A20 lets through.
 
-    def __init__(self, state: EngineState, ram: memoryview) -> None:
+    ``read_only``: physical addresses in ``ram`` that stay as they are.
+    """
+
+    def __init__(self, state: EngineState, ram: memoryview, read_only: range) -> None:
         self._q = state.q
         self._words = ram.cast("I")
         self._count = len(self._words)
+        self._rom_words = range(read_only.start // 4, read_only.stop // 4)
         self.address_mask = 0xFFFFFFFF
 
     def translate(self, linear: int, write: bool, user: bool) -> tuple[int, bool]:
@@ -72,5 +74,5 @@ class PageTables:
         return physical, bool(writable and marked & ENTRY_DIRTY)
 
     def _set(self, index: int, entry: int) -> None:
-        if index < self._count and index not in _ROM_WORDS:
+        if index < self._count and index not in self._rom_words:
             self._words[index] = entry

@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import NamedTuple
 
 from pcemu.devices.ata_pio import BUFFER_SECTORS
-from pcemu.drives.drive import Geometry
+from pcemu.drives.drive import SECTOR_SIZE, Geometry
 
 MAX_MULTIPLE = 128  # sectors per DRQ block: one block carries the 64 KiB that INT 13h moves at most
 MAX_CHS_SECTORS = 16_514_064  # 16383 x 16 x 63, all that CHS words may tell
@@ -64,6 +64,8 @@ def identify(drive: Identity) -> bytes:
     words[0] = FIXED_DRIVE
     words[1], words[3], words[6] = drive.default
     words[2] = COMPLETE_WITHOUT_SPIN_UP
+    # Unformatted bytes of a track and of a sector: obsolete since ATA-2, but Bochs' BIOS wants the latter
+    words[4], words[5] = SECTOR_SIZE * drive.default.sectors, SECTOR_SIZE
     words[10:20] = _text(drive.serial, 10)
     words[20:23] = BUFFER_DUAL_PORTED_READ_CACHE, BUFFER_SECTORS, ECC_BYTES
     words[23:27] = _text(FIRMWARE, 4)

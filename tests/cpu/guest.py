@@ -23,9 +23,9 @@ def rom() -> bytes:
 class Guest:
     """Runs ``source`` (NASM, at 0000:7C00, stack below it) until HLT."""
 
-    def __init__(self, source: str, mebibytes: int = 4) -> None:
+    def __init__(self, source: str, mebibytes: int = 4, *, shadow: bool = False) -> None:
         self.memory = Memory(mebibytes)
-        self.memory.load_rom(rom())
+        self.memory.load_rom(rom(), shadow=shadow)
         self.bus = PortBus()
         self.cpu = Cpu(self.memory, self.bus)
         self.ram = self.memory.ram

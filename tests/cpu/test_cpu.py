@@ -9,7 +9,7 @@ import pytest
 from pcemu.cpu import Stop
 from pcemu.cpu.cpu import INTERRUPT_TICKS, PORT_TICKS
 from pcemu.errors import GuestError
-from tests.cpu.guest import RESULTS, Guest
+from tests.cpu.guest import RESULTS, START, Guest
 
 pytestmark = pytest.mark.usefixtures("state")
 
@@ -392,6 +392,41 @@ def test_rom_cannot_be_written_and_goes_on_being_readable() -> None:
     assert guest.word() == int.from_bytes(b"RO", "little") * 2 & 0xFFFF
     assert guest.ram[0xF0000:0xF0004] == b"ROM!"
     assert guest.ram[0x2002] == 0xFF
+
+
+def test_shadow_ram_keeps_what_is_written_code_and_stacks_too() -> None:
+    guest = Guest(
+        """
+            mov ax, 0xF000
+            mov es, ax
+            mov ds, ax
+            mov dword [0], 0x90CB42B0   ; mov al, 0x42; retf
+            call 0xF000:0
+            mov [cs:0x2000], al
+            mov byte [1], 0x43          ; the code changes
+            call 0xF000:0
+            mov [cs:0x2001], al
+            mov ax, 0xE000
+            mov ss, ax
+            mov sp, 0x1000
+            mov word [cs:0x80 * 4], handler
+            mov word [cs:0x80 * 4 + 2], 0
+            int 0x80                    ; its frame is in shadow RAM
+            jmp done
+        handler:
+            pop ax
+            push ax
+            mov [cs:0x2002], ax
+            iret
+        done:
+        """,
+        shadow=True,
+    ).run()
+    assert guest.ram[0x2000:0x2002] == b"\x42\x43"
+    frame = bytes(guest.ram[0xE0FFA:0xE1000])
+    assert guest.word(0x2002) == int.from_bytes(frame[:2], "little") > START
+    assert frame[2:4] == bytes(2)
+    assert guest.memory.top_rom[-0x10000 : -0x10000 + 4] == b"ROM!", "the ROM itself stays"
 
 
 def test_no_memory_reads_as_ones() -> None:

@@ -684,6 +684,7 @@ def test_identify_is_complete_and_coherent(host: Host) -> None:
     words = host.identify()
     assert words[0] & 0x8000 == 0 and words[0] & 0x40
     assert (words[1], words[3], words[6]) == (20, 16, 63)
+    assert (words[4], words[5]) == (63 * 512, 512)
     assert text(words[10:20]) == "SN0".ljust(20)
     assert text(words[27:47]) == "TEST DISK".ljust(40)
     assert words[47] & 0xFF == 128
