@@ -14,7 +14,6 @@ from contextlib import AbstractContextManager, nullcontext
 from pcemu.cli.disks import SessionDisk, look_at
 from pcemu.cli.going_back import choose, name_of
 from pcemu.drives.changes_text import amount
-from pcemu.drives.hostfile import HOST
 from pcemu.drives.sparse import SparseLayer
 from pcemu.errors import ImageAccessError, PcemuError, UsageError
 from pcemu.frontends.prompt import COMMIT, Answer, Asker, Question, Reply
@@ -181,7 +180,7 @@ class Upkeep:
         self._warn(why)
         waited = 0.0
         with self.holding(why):
-            while HOST.free_space(place) < ROOM:
+            while disk.session.host.free_space(place) < ROOM:
                 if self._patience is not None and waited >= self._patience:
                     raise ImageAccessError(
                         f"{place}: its disk was full for {self._patience:g} s; the session is kept up to "
