@@ -27,19 +27,21 @@ class Extent(NamedTuple):
     source: tuple[int, int, int] | None  # device, inode, offset of what would be sector 0
 
 
-def extents(drive: Drive) -> Iterator[Extent]:
-    """All sectors of a drive, ascending, without gaps; holes in files count as zeros."""
+def extents(drive: Drive, lba: int = 0, sectors: int | None = None) -> Iterator[Extent]:
+    """All sectors of a drive, or of a part of it, ascending, without gaps; holes in files count as zeros."""
+    if sectors is None:
+        sectors = drive.sectors - lba
     if isinstance(drive, FlatDrive):
-        yield from _of_file(drive, 0, drive.sectors, 0)
+        yield from _of_file(drive, lba, sectors, lba * SECTOR_SIZE)
     elif isinstance(drive, Chain):
-        for run in drive.runs(0, drive.sectors):
+        for run in drive.runs(lba, sectors):
             layer = None if run.layer == NO_LAYER else drive.layers[run.layer]
             if isinstance(layer, SparseLayer | FlatDrive):
                 yield from _of_file(layer, run.lba, run.sectors, run.offset)
             else:
                 yield Extent(run.lba, run.sectors, None if layer is None else (0, id(layer), 0))
     else:
-        yield Extent(0, drive.sectors, (0, id(drive), 0))
+        yield Extent(lba, sectors, (0, id(drive), 0))
 
 
 def _of_file(layer: SparseLayer | FlatDrive, lba: int, sectors: int, offset: int) -> Iterator[Extent]:
