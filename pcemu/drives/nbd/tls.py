@@ -49,8 +49,8 @@ def psk_context(path: Path) -> ssl.SSLContext:
     context = _server_context()
     if not hasattr(context, "set_psk_server_callback"):
         raise UsageError(
-            f"{path}: TLS with pre-shared keys needs Python 3.13 at least, found {platform.python_version()}; "
-            f"take certificates (--tls-certificates), or put stunnel before the server"
+            f"{path}: TLS with pre-shared keys needs Python 3.13, found {platform.python_version()}; "
+            f"take certificates (--tls-certificates), or stunnel before the server"
         )
     keys = read_psk_file(path)
 
