@@ -51,6 +51,7 @@ Examples:
   pcemu run --headless --timeout 5 --screenshot boot.png --on-exit discard freedos.img
   pcemu run --headless --until 'C:\>' --type 'cd \\work\n' --on-exit commit freedos.img
   pcemu run --serial pty freedos.img            COM1 on a pseudo terminal
+  pcemu run --bios bios.bin --vgabios vgabios-isavga.bin freedos.img     SeaBIOS
 
 \b
 Exit codes:
@@ -207,7 +208,19 @@ def _complete_on_exit(ctx: click.Context, parameter: click.Parameter, incomplete
     "--bios",
     metavar="FILE",
     type=click.Path(exists=True, dir_okay=False, path_type=Path),
-    help="A system ROM instead of pcemu's own.",
+    help="A system ROM of 64 to 256 KiB instead of pcemu's own.",
+)
+@click.option(
+    "--vgabios",
+    metavar="FILE",
+    type=click.Path(exists=True, dir_okay=False, path_type=Path),
+    help="The VGA's ROM, which --bios needs to show anything.",
+)
+@click.option(
+    "--firmware-log",
+    metavar="FILE",
+    type=click.Path(path_type=Path),
+    help="Bytes written to port 402h, where SeaBIOS and others tell what they do.",
 )
 @click.option("-q", "--quiet", is_flag=True, help="No final screen and no notes; errors only.")
 @click.pass_context

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import datetime
 import time
-from collections.abc import Callable, Sequence
-from contextlib import ExitStack, suppress
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -22,7 +22,7 @@ from pcemu.cli.ui import HEADLESS, TERMINAL, WINDOW, choose
 from pcemu.cli.upkeep import Upkeep
 from pcemu.errors import GuestError, PcemuError, TimeoutReached, UsageError
 from pcemu.frontends import terminal
-from pcemu.frontends.prompt import Asker, Question, Reply
+from pcemu.frontends.prompt import KEEP, Asker, Question, Reply
 from pcemu.frontends.serial import SerialEnd, open_file, open_serial
 from pcemu.frontends.view import SessionEnded, View
 from pcemu.machine import DEFAULT_TIMEOUT, Machine, MachineConfig
@@ -50,6 +50,7 @@ class Options:
     date: datetime.datetime | None
     serial: str
     debug_console: Path | None
+    firmware_log: Path | None
     ui: str | None
     scale: int | None
     full_screen: bool
@@ -62,6 +63,7 @@ class Options:
     ask_every: float | None
     preserve_siblings: bool
     bios: Path | None
+    vgabios: Path | None
     quiet: bool
 
     @property
@@ -72,6 +74,7 @@ class Options:
         return [
             ("--serial", serial),
             ("--debug-console", self.debug_console),
+            ("--firmware-log", self.firmware_log),
             ("--screenshot", self.screenshot),
         ]
 
@@ -105,10 +108,11 @@ class Runner:
                 begin(disks, asker, self._interrupts, self._notice, quiet=options.quiet)
             except Interrupted as signal:
                 return signal.exit_code
-            refuse_images(options.outputs)
-            serial = open_serial(options.serial, self._on_sink_error)
-            stack.callback(serial.close)
-            pc = self._machine(disks, serial, stack)
+            with self._leaving_as_found(disks):
+                refuse_images(options.outputs)
+                serial = open_serial(options.serial, self._on_sink_error)
+                stack.callback(serial.close)
+                pc = self._machine(disks, serial, stack)
             if serial.description:
                 note(f"COM1 is {serial.description}")
             self._upkeep = Upkeep(
@@ -131,6 +135,15 @@ class Runner:
                 self._upkeep.finish()
             code = self._show_end(pc, ending)
             return self._settle(disks, ending) or code
+
+    @contextmanager
+    def _leaving_as_found(self, disks: Sequence[SessionDisk]) -> Iterator[None]:
+        """What is refused now has not interrupted the sessions that were just begun."""
+        try:
+            yield
+        except PcemuError:
+            OnExit(disks, Reply(KEEP.word), self._interrupts, None, quiet=self._options.quiet).settle()
+            raise
 
     def _settle(self, disks: Sequence[SessionDisk], ending: Ending) -> int:
         """Do with the session what the user wants; the exit code, 0 when that worked."""
@@ -163,11 +176,14 @@ class Runner:
 
     def _machine(self, disks: Sequence[SessionDisk], serial: SerialEnd, stack: ExitStack) -> Machine:
         options = self._options
-        debug = None
-        if options.debug_console is not None:
-            console = open_file(options.debug_console, self._on_sink_error)
-            stack.callback(console.close)
-            debug = console.sink
+
+        def sink(path: Path | None) -> Callable[[int], None] | None:
+            if path is None:
+                return None
+            file = open_file(path, self._on_sink_error)
+            stack.callback(file.close)
+            return file.sink
+
         return Machine(
             MachineConfig(
                 disks=[disk.drive for disk in disks],
@@ -176,8 +192,10 @@ class Runner:
                 date=options.date,
                 mips=options.mips,
                 serial=serial.sink,
-                debug=debug,
+                debug=sink(options.debug_console),
                 bios=options.bios,
+                vgabios=options.vgabios,
+                firmware_log=sink(options.firmware_log),
                 on_host_error=self._on_host_error,
                 on_shutdown=lambda reason: self._tell(f"{reason}; the processor was reset, as in a PC"),
             )

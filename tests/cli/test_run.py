@@ -27,6 +27,7 @@ from pcemu.drives.raw import RawDrive
 from pcemu.errors import UsageError
 from pcemu.resources import resource
 from pcemu.session.session import Session
+from tests.assembler import assemble
 from tests.boot import IDLE, boot_drive
 
 Run = Callable[..., tuple[int, str, str]]
@@ -238,7 +239,11 @@ def test_a_commit_waits_for_no_other_session(run: Run, tmp_path: Path) -> None:
         (("--serial", "modem"), "file:PATH"),
         (("--serial", "file:/nowhere/x"), "/nowhere/x"),
         (("--debug-console", "/nowhere/x"), "/nowhere/x"),
+        (("--firmware-log", "/nowhere/x"), "/nowhere/x"),
         (("--bios", "/nowhere/x"), "/nowhere/x"),
+        (("--bios", __file__), "expected 64, 128, 192 or 256 KiB"),
+        (("--vgabios", "/nowhere/x"), "/nowhere/x"),
+        (("--vgabios", __file__), "give another one, too"),
         (("--pace", "slow"), "slow"),
         (("--on-exit", "forget"), "branch:NAME"),
         (("--on-exit", "branch:"), "branch:NAME"),
@@ -257,7 +262,28 @@ def test_wrong_usage(run: Run, arguments: tuple[str, ...], words: str) -> None:
     assert "Traceback" not in err
 
 
-@pytest.mark.parametrize("option", ["--serial", "--debug-console", "--screenshot"])
+def test_a_wrong_rom_is_one_sentence_and_leaves_nothing_behind(run: Run, tmp_path: Path) -> None:
+    disk = image(tmp_path / "disk.img", READY + IDLE)
+    rom = tmp_path / "empty.rom"
+    rom.write_bytes(bytes(0x20000))
+    before = fingerprint(disk), sorted(tmp_path.iterdir())
+    code, out, err = run("--until", "R", "--bios", rom, disk)
+    assert (code, out, err.count("\n")) == (2, "", 1)
+    assert f"{rom}: this is no system ROM" in err
+    assert (fingerprint(disk), sorted(tmp_path.iterdir())) == before
+
+
+def test_a_rom_that_is_given_is_started_and_its_log_kept(run: Run, tmp_path: Path) -> None:
+    code = assemble("mov dx, 0x402\nmov al, 'L'\nout dx, al\nsti\nhlt\njmp $ - 1")
+    rom = tmp_path / "tiny.rom"
+    rom.write_bytes(code.ljust(0xFFF0, b"\xff") + bytes.fromhex("ea000000f0").ljust(16, b"\xff"))
+    log = tmp_path / "log"
+    exit_code, _, err = run("--timeout", "1", "--bios", rom, "--firmware-log", log)
+    assert (exit_code, err) == (0, "")
+    assert log.read_bytes() == b"L"
+
+
+@pytest.mark.parametrize("option", ["--serial", "--debug-console", "--firmware-log", "--screenshot"])
 def test_no_output_goes_into_an_image(run: Run, tmp_path: Path, option: str) -> None:
     parent = image(tmp_path / "parent.img", READY + IDLE)
     child = tmp_path / "child.vhd"
