@@ -7,20 +7,22 @@ Asking every layer for every sector would make reads slower with each layer. So 
 unit of the drive (2 MiB, or the smallest block of the layers) who owns each of its sectors, worked out when
 the unit is first touched and kept right by writes::
 
-    map[unit] = (owners, grains, sources, length)
-        sources   the (descriptor, file offset of the unit, layer) that own anything in the unit
-        owners    one byte per sector, the number of its source; None when the first has them all
-        grains    the source of each 8 sectors, for the usual 4 KiB request; MIXED when they differ
+    map[unit] = (owners, start, places, length)
+        owners    one byte per sector, the number of its layer; None when one layer has them all
+        start     the place of the unit's first sector when one layer has them all
+        places    the places of each 8 sectors, for the usual 4 KiB request; NOWHERE when owners differ
         length    bytes of the unit that are inside the drive
 
-A read is then a look-up and one transfer, at any depth. The map is bounded; what falls out is worked out
-again.
+A *place* is an offset in a layer's file, a multiple of 512, plus the number of the layer. Zeros that nobody
+has are NOWHERE, as is what lies in a base that is no file. A read is then a look-up and one transfer, at any
+depth; so is a write over what the head has already. The map is bounded; what falls out is worked out again.
 """
 
 from __future__ import annotations
 
 import contextlib
 import os
+from array import array
 from collections.abc import Iterator, Sequence
 from itertools import pairwise
 from typing import NamedTuple
@@ -36,16 +38,17 @@ from pcemu.errors import UsageError
 
 MAX_OWNERS = 256  # the number of an owner is a byte; the zeros below a dynamic base are one
 MAP_MEMORY = 32 << 20
-ENTRY_MEMORY = 400  # roughly, without owners and grains
+ENTRY_MEMORY = 400  # roughly, without owners and places
 
-ZERO_FD = -1
-DRIVE_FD = -2  # a base that is no file: asked through its read()
 NO_LAYER = -1
-
-Source = tuple[int, int, int]
-MIXED: Source = (ZERO_FD, 0, NO_LAYER)
+NOWHERE = -1 << 40  # still negative when offsets inside a unit are added
+LAYER_OF_PLACE = SECTOR_SIZE - 1
+OFFSET_OF_PLACE = -SECTOR_SIZE
 GRAIN = 8
-Unit = tuple[bytearray | None, list[Source], list[Source], int]
+GRAIN_SIZE = GRAIN * SECTOR_SIZE
+NO_PLACES = array("q")
+
+Unit = tuple["bytearray | None", int, "array[int]", int]
 Layer = SparseLayer | Drive
 
 
@@ -76,11 +79,13 @@ class Chain:
 
     def _set_layers(self, layers: Sequence[Layer]) -> None:
         sparse = [layer for layer in layers if isinstance(layer, SparseLayer)]
-        owners = len(layers) + isinstance(layers[0], SparseLayer)
-        if owners > MAX_OWNERS:
-            raise UsageError(f"{len(layers)} layers are too many, expected at most {MAX_OWNERS}; merge some")
+        zeros = isinstance(layers[0], SparseLayer) or layers[0].sectors < layers[-1].sectors
+        if len(layers) + zeros > MAX_OWNERS:
+            most = MAX_OWNERS - zeros
+            raise UsageError(f"{len(layers)} layers are too many, expected at most {most}; merge some")
         self._layers = list(layers)
         self._head = layers[-1]
+        self._number = len(layers) - 1
         self._sectors = self._head.sectors
         self._unit_sectors = min([layer.page_sectors for layer in sparse], default=PAGE_SECTORS)
         self._unit_shift = self._unit_sectors.bit_length() - 1
@@ -88,8 +93,11 @@ class Chain:
         self._full_unit = (1 << self._unit_sectors) - 1
         self._max_units = MAP_MEMORY // (2 * self._unit_sectors + ENTRY_MEMORY)
         self._map = {}
-        files = [layer.file for layer in layers if isinstance(layer, SparseLayer | FlatDrive)]
-        self._preadv = files[-1].preadv if files else os.preadv
+        images = [layer if isinstance(layer, SparseLayer | FlatDrive) else None for layer in layers]
+        self._nobody = len(layers)  # the owner of zeros that are in no layer
+        self._images = [*images, None]
+        self._fds = [NOWHERE if image is None else image.file.fd for image in self._images]
+        self._preadv = os.preadv if images[-1] is None else images[-1].file.preadv
 
     @property
     def layers(self) -> tuple[Layer, ...]:
@@ -129,29 +137,36 @@ class Chain:
 
     def read(self, lba: int, buffer: bytearray | memoryview) -> None:
         """Fill ``buffer`` from sector ``lba`` on; ValueError outside the drive, OSError from the host."""
+        size = len(buffer)
         unit = self._map.get(lba >> self._unit_shift)
         if unit is not None:
-            owners, grains, sources, length = unit
-            at = lba & self._unit_mask
-            size = len(buffer)
-            if owners is None:
-                fd, start, _ = sources[0]
-            elif (at & 7) + (size >> 9) <= GRAIN:
-                fd, start, _ = grains[at >> 3]
+            owners, start, places, length = unit
+            at = (lba & self._unit_mask) << 9
+            if at + size > length or size & 511:
+                place = NOWHERE
+            elif owners is None:
+                place = start + at
+            elif (at & 4095) + size <= GRAIN_SIZE:
+                place = places[at >> 12] + (at & 4095)
             else:
-                owner = owners[at]
-                fd, start, _ = sources[owner]
-                count = size >> 9
-                if owners.count(owner, at, at + count) != count:
-                    fd = ZERO_FD
-            at <<= 9
-            if fd >= 0 and at + size <= length and not size & 511:
+                first, count = at >> 9, size >> 9
+                owner = owners[first]
+                one = owners.count(owner, first, first + count) == count
+                place = self._place(owner, lba) if one else NOWHERE
+            if place >= 0:
                 try:
-                    if self._preadv(fd, (buffer,), start + at) == size:
+                    fd = self._fds[place & LAYER_OF_PLACE]
+                    if self._preadv(fd, (buffer,), place & OFFSET_OF_PLACE) == size:
                         return
                 except InterruptedError:
                     pass
         self._read_runs(lba, memoryview(buffer))
+
+    def _place(self, number: int, lba: int) -> int:
+        """Where a layer has a sector; of one that is NOWHERE, too, the number is told."""
+        image = self._images[number]
+        offset = NOWHERE if image is None else image.locate(lba)
+        return (offset if offset >= 0 else NOWHERE) + number
 
     def _read_runs(self, lba: int, view: memoryview) -> None:
         """Any request, owner by owner."""
@@ -160,27 +175,32 @@ class Chain:
         for start, count, layer, offset in self.runs(lba, len(view) // SECTOR_SIZE):
             size = count * SECTOR_SIZE
             part = view[at : at + size]
-            if layer == NO_LAYER:
+            image = self._images[layer]  # the last one is None, as for NO_LAYER
+            if image is not None:
+                image.file.read(part, offset)
+            elif layer == NO_LAYER:
                 for done in range(0, size, len(ZEROS)):
                     part[done : done + len(ZEROS)] = ZEROS[: size - done]
             else:
-                owner = self._layers[layer]
-                if isinstance(owner, SparseLayer | FlatDrive):
-                    owner.file.read(part, offset)
-                else:
-                    owner.read(start, part)
+                base = self._layers[layer]
+                assert not isinstance(base, SparseLayer)
+                base.read(start, part)
             at += size
 
     def write(self, lba: int, data: bytes | bytearray | memoryview) -> None:
         """Write ``data`` from sector ``lba`` on; ValueError outside the drive, OSError from the host."""
         size = len(data)
         self._check(lba, size)
+        head = self._head
         try:
-            self._head.write(lba, data)
+            if isinstance(head, SparseLayer):
+                if head.write(lba, data):
+                    self._take_over(head, lba, lba + size // SECTOR_SIZE)
+            else:
+                head.write(lba, data)
         except BaseException:
             self._forget(lba, lba + size // SECTOR_SIZE)
             raise
-        self._take_over(lba, lba + size // SECTOR_SIZE)
 
     def discard(self, lba: int, count: int) -> None:
         """Make ``count`` sectors read as zeros, whatever ancestors have there."""
@@ -220,7 +240,7 @@ class Chain:
             unit = self._map.get(index) or self._build(index)
             first = lba & self._unit_mask
             stop = min(self._unit_sectors, first + end - lba)
-            for part in _unit_runs(unit, lba, first, stop):
+            for part in self._unit_runs(unit, lba, first, stop):
                 if run is None:
                     run = part
                 elif run.layer == part.layer and (
@@ -234,80 +254,83 @@ class Chain:
         if run is not None:
             yield run
 
+    def _unit_runs(self, unit: Unit, lba: int, first: int, stop: int) -> Iterator[Run]:
+        """The runs of sectors ``first`` to before ``stop`` of a unit; ``lba`` is the first one's."""
+        owners, start, _, _ = unit
+        edges = [first, stop]
+        if owners is not None:
+            part = np.frombuffer(owners, np.uint8)[first:stop]
+            edges[1:1] = (np.flatnonzero(part[1:] != part[:-1]) + (first + 1)).tolist()
+        for this, after in pairwise(edges):
+            owner = start & LAYER_OF_PLACE if owners is None else owners[this]
+            at = lba + this - first
+            if owner == self._nobody:
+                yield Run(at, after - this, NO_LAYER, 0)
+            else:
+                image = self._images[owner]
+                yield Run(at, after - this, owner, at * SECTOR_SIZE if image is None else image.locate(at))
+
     def _build(self, index: int) -> Unit:
         """Ask the layers, from the head down, until every sector of a unit has its owner."""
         count = self._unit_sectors
         lba = index << self._unit_shift
         inside = min(count, self._sectors - lba)
         wanted = ((1 << inside) - 1) << (count - inside)
-        shares: list[int] = []
-        sources: list[Source] = []
-        for number in range(len(self._layers) - 1, -1, -1):
+        shares: list[tuple[int, int]] = []  # number of a layer, and what it has as bits
+        for number in range(self._number, -1, -1):
             layer = self._layers[number]
             if isinstance(layer, SparseLayer):
                 bits = layer.owned(lba, count) & wanted
-                source = (layer.file.fd, layer.locate(lba), number) if bits else None
             else:
                 beyond = max(0, min(count, lba + count - layer.sectors))
                 bits = wanted >> beyond << beyond
-                fd = layer.file.fd if isinstance(layer, FlatDrive) else DRIVE_FD
-                source = (fd, lba * SECTOR_SIZE, number)
-            if bits and source is not None:
-                shares.append(bits)
-                sources.append(source)
+            if bits:
+                shares.append((number, bits))
                 wanted ^= bits
                 if not wanted:
                     break
         if wanted:
-            shares.append(wanted)
-            sources.append((ZERO_FD, 0, NO_LAYER))
+            shares.append((self._nobody, wanted))
+        starts = [self._place(number, lba) for number, _ in shares]
         if len(shares) == 1:
-            unit: Unit = (None, [], sources, inside * SECTOR_SIZE)
+            unit: Unit = (None, starts[0], NO_PLACES, inside * SECTOR_SIZE)
         else:
-            unit = (*_owners_and_grains(shares, sources, count), sources, inside * SECTOR_SIZE)
+            owners, places = _owners_and_places(shares, starts, count)
+            unit = (owners, NOWHERE, places, inside * SECTOR_SIZE)
         if len(self._map) >= self._max_units:
             del self._map[next(iter(self._map))]
         self._map[index] = unit
         return unit
 
-    def _take_over(self, lba: int, end: int) -> None:
+    def _take_over(self, head: SparseLayer, lba: int, end: int) -> None:
         """The head has just got the sectors from ``lba`` to before ``end``."""
-        head = self._head
-        if not isinstance(head, SparseLayer):
-            return
-        number = len(self._layers) - 1
         while lba < end:
             index = lba >> self._unit_shift
-            stop = min(end, (index + 1) << self._unit_shift)
+            base = index << self._unit_shift
+            stop = min(end, base + self._unit_sectors)
             unit = self._map.get(index)
-            if unit is not None and (unit[0] is not None or unit[2][0][2] != number):
-                self._take_over_in(index, unit, lba, stop, head, number)
+            start = self._place(self._number, base)
+            if unit is not None and unit[1] != start >= 0:  # negative: zeros over zeros, not written
+                beyond = self._unit_sectors - (unit[3] >> 9)
+                if head.owned(base, self._unit_sectors) == self._full_unit >> beyond << beyond:
+                    self._map[index] = None, start, NO_PLACES, unit[3]
+                else:
+                    self._map[index] = self._taken_over(unit, start, lba - base, stop - base)
             lba = stop
 
-    def _take_over_in(
-        self, index: int, unit: Unit, lba: int, stop: int, head: SparseLayer, number: int
-    ) -> None:
-        owners, grains, sources, length = unit
-        base = index << self._unit_shift
-        start = head.locate(base)
-        if start < 0:  # zeros over zeros: not written
-            return
-        beyond = self._unit_sectors - length // SECTOR_SIZE
-        if head.owned(base, self._unit_sectors) == self._full_unit >> beyond << beyond:
-            self._map[index] = (None, [], [(head.file.fd, start, number)], length)
-            return
+    def _taken_over(self, unit: Unit, start: int, first: int, stop: int) -> Unit:
+        """A unit in which the head, whose place it is at ``start``, has got some sectors."""
+        owners, old, places, length = unit
         if owners is None:
-            owners = bytearray(self._unit_sectors)
-            grains = sources * (self._unit_sectors // GRAIN)
-            self._map[index] = (owners, grains, sources, length)
-        owner = next((at for at, source in enumerate(sources) if source[2] == number), len(sources))
-        if owner == len(sources):
-            sources.append((head.file.fd, start, number))
-        first, last = lba - base, stop - base
-        owners[first:last] = bytes((owner,)) * (last - first)
-        for grain in range(first // GRAIN, -(-last // GRAIN)):
-            whole = owners.count(owner, grain * GRAIN, (grain + 1) * GRAIN) == GRAIN
-            grains[grain] = sources[owner] if whole else MIXED
+            owners = bytearray((old & LAYER_OF_PLACE,)) * self._unit_sectors
+            places = _consecutive(old, 0, self._unit_sectors // GRAIN)
+        owners[first:stop] = bytes((self._number,)) * (stop - first)
+        whole = -(-first // GRAIN), stop // GRAIN
+        places[slice(*whole)] = _consecutive(start, *whole)
+        for grain in (first // GRAIN, (stop - 1) // GRAIN):
+            alike = owners.count(self._number, grain * GRAIN, (grain + 1) * GRAIN) == GRAIN
+            places[grain] = start + grain * GRAIN_SIZE if alike else NOWHERE
+        return owners, NOWHERE, places, length
 
     def _forget(self, lba: int, end: int) -> None:
         for index in range(lba >> self._unit_shift, -(-end >> self._unit_shift)):
@@ -320,29 +343,25 @@ class Chain:
             raise ValueError(f"sectors {lba}+{size // SECTOR_SIZE} are outside a drive of {self._sectors}")
 
 
-def _owners_and_grains(
-    shares: list[int], sources: list[Source], count: int
-) -> tuple[bytearray, list[Source]]:
-    """The owners of a unit of ``count`` sectors, of which each source has the share with its bits."""
+def _owners_and_places(
+    shares: list[tuple[int, int]], starts: list[int], count: int
+) -> tuple[bytearray, array[int]]:
+    """The owners and places of a unit of ``count`` sectors.
+
+    ``shares`` are the owners' numbers and bits, ``starts`` where each has the first sector of the unit.
+    """
     owners = np.zeros(count, np.uint8)
-    for number, bits in enumerate(shares[1:], 1):
+    offsets = np.full(MAX_OWNERS, NOWHERE)
+    for (number, bits), start in zip(shares, starts, strict=True):
         flags = np.unpackbits(np.frombuffer(bits.to_bytes(count // 8, "big"), np.uint8))
         owners[flags.view(np.bool_)] = number
+        offsets[number] = start
     rows = owners.reshape(-1, GRAIN)
     alike = (rows == rows[:, :1]).all(axis=1)
-    choice = [*sources, MIXED]
-    grains = [choice[number] for number in np.where(alike, rows[:, 0], np.uint16(len(sources))).tolist()]
-    return bytearray(owners.tobytes()), grains
+    places = offsets[rows[:, 0]] + np.arange(0, count * SECTOR_SIZE, GRAIN_SIZE)
+    return bytearray(owners.tobytes()), array("q", np.where(alike, places, NOWHERE).tobytes())
 
 
-def _unit_runs(unit: Unit, lba: int, first: int, stop: int) -> Iterator[Run]:
-    """The runs of sectors ``first`` to before ``stop`` of a unit; ``lba`` is the first one's."""
-    owners, _, sources, _ = unit
-    if owners is None:
-        edges = [first, stop]
-    else:
-        part = np.frombuffer(owners, np.uint8)[first:stop]
-        edges = [first, *(np.flatnonzero(part[1:] != part[:-1]) + (first + 1)).tolist(), stop]
-    for start, end in pairwise(edges):
-        _, offset, layer = sources[0 if owners is None else owners[start]]
-        yield Run(lba + start - first, end - start, layer, offset + start * SECTOR_SIZE)
+def _consecutive(start: int, first: int, stop: int) -> array[int]:
+    """The places of some grains of a unit that lies at ``start``."""
+    return array("q", range(start + first * GRAIN_SIZE, start + stop * GRAIN_SIZE, GRAIN_SIZE))

@@ -33,7 +33,7 @@ from pcemu.drives.drive import SECTOR_SIZE, Geometry
 from pcemu.drives.geometry import default_geometry
 from pcemu.drives.hostfile import HostFile
 from pcemu.drives.vhd_header import VhdFacts, bitmap_size, footer_geometry
-from pcemu.drives.vhd_layout import BAT_ENTRY_SIZE, NO_BLOCK, TYPE_DIFFERENCING
+from pcemu.drives.vhd_layout import BAT_ENTRY_SIZE, LOCATOR_CACHE, NO_BLOCK, TYPE_DIFFERENCING
 from pcemu.errors import ImageFormatError
 
 PAGE_SECTORS = 4096
@@ -100,6 +100,11 @@ class SparseLayer:
         return self.footer.unique_id
 
     @property
+    def is_cache(self) -> bool:
+        """True when this is what was read from a server: see pcemu.drives.remote."""
+        return any(code == LOCATOR_CACHE for code, _ in self.locators)
+
+    @property
     def read_only(self) -> bool:
         """True when writes are refused (PermissionError)."""
         return self.file.read_only
@@ -147,11 +152,15 @@ class SparseLayer:
         """True when nothing was ever written."""
         return not self.blocks()
 
-    def write(self, lba: int, data: bytes | bytearray | memoryview) -> None:
-        """Write whole sectors inside the drive from ``lba`` on; the caller has checked the range."""
+    def write(self, lba: int, data: bytes | bytearray | memoryview) -> bool:
+        """Write whole sectors inside the drive from ``lba`` on; the caller has checked the range.
+
+        Returns False when all of them were here before; never for a dynamic image, whose blocks come whole.
+        """
         self._check_writable()
         view = memoryview(data)
         end = lba + len(view) // SECTOR_SIZE
+        new = not self.is_child
         self._unsynced = True
         while lba < end:
             page = lba >> self._page_shift
@@ -163,10 +172,12 @@ class SparseLayer:
                 offset = self.locate(lba)
             if offset >= 0:
                 self.file.write(part, offset)
-                self._own(page, lba, stop)
+                new |= self._own(page, lba, stop)
             view = view[len(part) :]
             lba = stop
-        self._bound_memory()
+        if new:
+            self._bound_memory()
+        return new
 
     def discard(self, lba: int, count: int) -> None:
         """Make sectors read as zeros: holes in this file, that hide what ancestors have."""
@@ -210,7 +221,7 @@ class SparseLayer:
 
     def close(self) -> None:
         """Flush, then let go of the file and its lock; the file is let go of even when flushing fails."""
-        if self.file.fd >= 0:
+        if self.file.is_open:
             try:
                 self.flush()
             finally:
@@ -224,14 +235,19 @@ class SparseLayer:
         """True for zeros where nothing is and nothing lies below: they are there already."""
         return not self.is_child and part[0] == 0 == part[-1] and not np.frombuffer(part, np.uint8).any()
 
-    def _own(self, page: int, lba: int, stop: int) -> None:
-        """Remember that the sectors from ``lba`` to before ``stop``, all in one page, are here."""
+    def _own(self, page: int, lba: int, stop: int) -> bool:
+        """Remember that the sectors from ``lba`` to before ``stop``, all in one page, are here.
+
+        Returns whether any of them was not.
+        """
         behind = ((page + 1) << self._page_shift) - stop
         mask = ((1 << (stop - lba)) - 1) << behind
         bits = self._page(page)
-        if bits & mask != mask:
-            self._pages[page] = bits | mask
-            self._dirty_pages.add(page)
+        if bits & mask == mask:
+            return False
+        self._pages[page] = bits | mask
+        self._dirty_pages.add(page)
+        return True
 
     def _page(self, page: int) -> int:
         """The bits of a page whose block is here."""
