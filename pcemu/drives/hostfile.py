@@ -41,7 +41,6 @@ FALLOC_FL_KEEP_SIZE = 0x01
 FALLOC_FL_PUNCH_HOLE = 0x02
 NOT_OFFERED = (errno.ENOSYS, errno.EOPNOTSUPP, errno.ENOTSUP, errno.EINVAL, errno.EXDEV, errno.EPERM)
 REPLACED_TRIES = 5
-CLOSED = -1  # in place of a descriptor
 SLOW_TO_FREE = 16 << 20
 
 
@@ -200,11 +199,6 @@ class HostFile:
         self.read_only = read_only
         self.unnamed_size = 0  # of a file that has lost its name: closing it frees so much
 
-    @property
-    def is_open(self) -> bool:
-        """False once it was closed; remote files are open without a descriptor."""
-        return self.fd != CLOSED
-
     def read(self, buffer: bytearray | memoryview, offset: int) -> None:
         """Fill ``buffer`` from byte ``offset`` on."""
         view = memoryview(buffer)
@@ -328,7 +322,7 @@ class HostFile:
         The space of a large file that has lost its name is freed behind the caller's back: where the file
         system tells the disk about each piece of it, that takes longer than to write it.
         """
-        fd, self.fd = self.fd, CLOSED
+        fd, self.fd = self.fd, -1
         if fd < 0:
             return
         if self.unnamed_size >= SLOW_TO_FREE:
