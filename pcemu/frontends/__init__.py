@@ -4,6 +4,7 @@
 window/         the guest's screen in a window (pygame)
 terminal.py     the guest's screen in a terminal
 view.py         what both are to whoever runs the machine
+interactive.py  what both are to the user: menu, questions, messages, status
 controls.py     what both may see of the session and do to it
 actions.py      what the host key and the menu can do
 panels.py       menu, help, question: modal boxes of text, for keyboard and mouse

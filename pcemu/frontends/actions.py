@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
+from dataclasses import dataclass
 from enum import Enum
+from functools import cached_property
 from typing import NamedTuple
 
 
@@ -24,10 +27,12 @@ class Action(Enum):
     CTRL_ALT_DEL = Entry("d", "Ctrl-Alt-Del", "press Ctrl, Alt and Del")
     RESET = Entry("r", "Reset", "press the reset button")
     CHECKPOINT = Entry("k", "Checkpoint", "make a checkpoint of the disks")
-    REVERT = Entry("u", "Revert", "undo: take the disks back to a checkpoint")
+    REVERT = Entry("u", "Revert…", "undo: take a disk back to a checkpoint")
+    COMMIT = Entry("w", "Commit…", "write the changes, or some files, into the images now")
     PASTE = Entry("v", "Paste", "type the clipboard's text; again: stop typing")
     COPY = Entry("c", "Copy", "copy the marked text, or the whole screen")
     SCREENSHOT = Entry("s", "Screenshot", "save the screen as a PNG file")
+    INSPECT = Entry("i", "Inspect", "registers, ports, interrupts and drives beside the screen, and back")
     FULL_SCREEN = Entry("f", "Full screen", "full screen, and back")
     SHAPE = Entry("a", "Shape 4:3", "dots as high as on old monitors, and back")
     LARGER = Entry("+", "Larger", "a larger picture", in_menu=False)
@@ -37,7 +42,31 @@ class Action(Enum):
     value: Entry
 
 
-BY_KEY: dict[str, Action] = {action.value.key: action for action in Action} | {"=": Action.LARGER}
-"""The actions by the character of their key; + is Shift + = on many boards."""
+@dataclass(frozen=True)
+class Reach:
+    """What the host key can do on one front end, and how.
 
-HOST_KEY_NAME = "Right Ctrl"
+    ``host_key`` is its name, ``joint`` what stands between it and the other key, ``how`` what to do with it
+    in words, and ``more`` further lines for the help.
+    """
+
+    host_key: str
+    joint: str
+    how: str
+    lacks: Collection[Action]
+    more: tuple[str, ...]
+
+    @cached_property
+    def actions(self) -> tuple[Action, ...]:
+        """All that can be done here, in the order of the menu."""
+        return tuple(action for action in Action if action not in self.lacks)
+
+    @cached_property
+    def by_key(self) -> dict[str, Action]:
+        """The actions by the character of their key; + is Shift + = on many boards."""
+        keys = {action.value.key: action for action in self.actions}
+        return keys | ({"=": keys["+"]} if "+" in keys else {})
+
+    def press(self, action: Action) -> str:
+        """What to press for an action."""
+        return f"{self.host_key}{self.joint}{action.value.key.upper()}"

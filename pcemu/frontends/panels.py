@@ -10,7 +10,7 @@ import textwrap
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from pcemu.frontends.actions import HOST_KEY_NAME, Action
+from pcemu.frontends.actions import Action, Reach
 from pcemu.frontends.cells import UI_ROWS, CellGrid
 from pcemu.frontends.prompt import Question
 from pcemu.keys import Key
@@ -19,6 +19,7 @@ TEXT, TITLE, CHOSEN, OFF, HOT = 0x1F, 0x1E, 0x70, 0x18, 0x1B
 WIDTH = 76  # columns at most, frame included
 HEIGHT = UI_ROWS - 2  # rows at most, frame included: the status line stays in sight
 MAX_ENTRY = 48
+BAR = 50  # cells of a bar of progress
 MAX_LINES = 16  # of text above choices, lest the box outgrows the window
 CANCEL = ""
 
@@ -107,7 +108,7 @@ class Panel:
 
     def _take(self, number: int) -> None:
         if not self.choices:
-            self.result = CANCEL
+            self.result = CANCEL if self._closable else None
         elif number >= 0 and self.choices[number].enabled:
             self._selected = number
             self.result = self.choices[number].value
@@ -235,31 +236,32 @@ def _with_notes(question: Question) -> list[str]:
     return [*notes, *([""] if notes else []), question.text]
 
 
-def menu_panel(enabled: Sequence[Action], paused: bool) -> Panel:
+def menu_panel(reach: Reach, enabled: Sequence[Action], paused: bool) -> Panel:
     """The menu; its result is the name of an action."""
     choices = []
-    for action in Action:
+    for action in reach.actions:
         entry = action.value
         if entry.in_menu:
             label = "Go on" if action is Action.PAUSE and paused else entry.label
-            text = f"{label:16} {HOST_KEY_NAME} + {entry.key.upper()}"
+            text = f"{label:16} {reach.press(action)}"
             choices.append(Choice(action.name, text, entry.key, action in enabled))
     return Panel("Menu", [], choices)
 
 
-def help_panel() -> Panel:
+def help_panel(reach: Reach) -> Panel:
     """All that the host key can do."""
-    width = max(len(action.value.key) for action in Action)
-    lines = [f"Keys of pcemu: hold {HOST_KEY_NAME} down and press", ""]
-    lines += [f"  {action.value.key.upper():{width}}   {action.value.meaning}" for action in Action]
-    lines += [
-        "",
-        f"{HOST_KEY_NAME} alone, or with any other key, goes to the guest.",
-        "Mouse: drag over text to copy it; the menu is at the lower left.",
-    ]
-    return Panel("Help", lines, [])
+    width = max(len(action.value.key) for action in reach.actions)
+    lines = [f"Keys of pcemu: {reach.how}", ""]
+    lines += [f"  {action.value.key.upper():{width}}   {action.value.meaning}" for action in reach.actions]
+    return Panel("Help", [*lines, "", *reach.more], [])
 
 
 def notice_panel(title: str, text: str) -> Panel:
     """Something that the user must have seen."""
     return Panel(title, text.splitlines(), [Choice("ok", "Close", "c")])
+
+
+def work_panel(doing: str, done: int, total: int) -> Panel:
+    """How far something is; without a ``total`` that nobody knows it."""
+    bar = f"{'█' * (BAR * done // total):░<{BAR}} {100 * done // total:3} %" if total else ""
+    return Panel("Please wait", [doing, *(["", bar] if bar else [])], [], closable=False)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from pcemu.frontends.actions import BY_KEY, Action
+from pcemu.frontends.actions import Action
 from pcemu.frontends.cells import UI_ROWS
 from pcemu.frontends.panels import (
     CANCEL,
@@ -18,6 +18,7 @@ from pcemu.frontends.panels import (
     question_panel,
 )
 from pcemu.frontends.prompt import BRANCH, COMMIT, DISCARD, KEEP, Answer, Question
+from pcemu.frontends.window.view import REACH
 from pcemu.keys import Key
 
 QUESTION = Question("What becomes of these changes?", (COMMIT, DISCARD, KEEP, BRANCH), ("C:\\A.TXT made",))
@@ -131,21 +132,21 @@ def test_a_question_shows_its_notes_as_far_as_they_fit() -> None:
 
 
 def test_the_menu_offers_what_is_there() -> None:
-    menu = menu_panel([Action.HELP, Action.PAUSE], paused=False)
+    menu = menu_panel(REACH, [Action.HELP, Action.PAUSE], paused=False)
     assert "Pause" in menu.grid().text
     menu.key(None, "k")
     assert menu.result is None
     menu.key(None, "p")
     assert menu.result == "PAUSE"
-    assert "Go on" in menu_panel(list(Action), paused=True).grid().text
+    assert "Go on" in menu_panel(REACH, list(Action), paused=True).grid().text
 
 
 def test_the_help_lists_all_keys_and_fits() -> None:
-    page = help_panel()
+    page = help_panel(REACH)
     assert page.grid().rows < UI_ROWS
-    for action in Action:
+    for action in REACH.actions:
         assert f"  {action.value.key.upper()}   {action.value.meaning}" in page.grid().text
-        assert BY_KEY[action.value.key] is action
+        assert REACH.by_key[action.value.key] is action
     page.key(Key.ENTER, "")
     assert page.result == CANCEL
 

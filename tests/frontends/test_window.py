@@ -24,6 +24,7 @@ from pcemu.drives.raw import RawDrive
 from pcemu.frontends.cells import CellGrid
 from pcemu.frontends.panels import TEXT, help_panel
 from pcemu.frontends.picture import render
+from pcemu.frontends.window.view import REACH
 from pcemu.machine import Machine, MachineConfig
 from pcemu.resources import resource
 from pcemu.screen import TextScreen, decode
@@ -244,7 +245,7 @@ def test_the_demo_disk_help_screenshot_and_discard(display: Xvfb, tmp_path: Path
     with Session(display, tmp_path, "--date", DATE) as session:
         session.until("N new note")
         session.host("h")
-        dots = help_panel().grid().dots().repeat(SCALE, axis=0).repeat(SCALE, axis=1)
+        dots = help_panel(REACH).grid().dots().repeat(SCALE, axis=0).repeat(SCALE, axis=1)
         top, left = (400 * SCALE - len(dots)) // 2, (WIDTH - dots.shape[1]) // 2
         place = np.s_[top : top + len(dots), left : left + dots.shape[1]]
         session.until(lambda: bool((display.pixels()[place] == dots).all()))

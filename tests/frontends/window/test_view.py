@@ -15,6 +15,7 @@ from PIL import Image
 from pcemu.devices.keyboard import Keyboard
 from pcemu.devices.vga import Vga
 from pcemu.errors import UsageError
+from pcemu.frontends import interactive
 from pcemu.frontends.controls import Controls
 from pcemu.frontends.panels import Panel, help_panel, menu_panel, question_panel
 from pcemu.frontends.picture import render
@@ -22,7 +23,7 @@ from pcemu.frontends.prompt import BRANCH, COMMIT, DISCARD, KEEP, Answer, Questi
 from pcemu.frontends.view import SessionEnded
 from pcemu.frontends.window import view as view_module
 from pcemu.frontends.window.display import Display
-from pcemu.frontends.window.view import WindowView
+from pcemu.frontends.window.view import REACH, WindowView
 from pcemu.keys import Chord, keys_for_text
 from pcemu.screen import capture
 from pcemu.testing.fakes import FakeClock
@@ -199,7 +200,7 @@ def test_a_key_ends_a_wait_early_and_silence_does_not(desk: Desk) -> None:
 def test_help_lies_over_the_guest_and_goes_away_again(desk: Desk) -> None:
     desk.host("h")
     desk.update()
-    grid = help_panel().grid()
+    grid = help_panel(REACH).grid()
     dots = grid.dots().repeat(SCALE, axis=0).repeat(SCALE, axis=1)
     top, left = (800 - dots.shape[0]) // 2, (1440 - dots.shape[1]) // 2
     shown = desk.pixels()
@@ -218,7 +219,7 @@ def test_the_menu_by_mouse(desk: Desk) -> None:
     desk.click((20, 820))
     desk.update()
     assert not desk.shows_guest()
-    menu = menu_panel([], paused=False)
+    menu = menu_panel(REACH, [], paused=False)
     desk.move(desk.on_panel(menu, "Pause"))
     desk.click(desk.on_panel(menu, "Revert"))  # which the session does not offer
     desk.update()
@@ -384,7 +385,7 @@ def test_a_blended_picture_has_the_same_colours_in_its_middle(desk: Desk) -> Non
 
 
 def test_a_message_goes_after_a_while(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(view_module, "MESSAGE_TIME", 0.05)
+    monkeypatch.setattr(interactive, "MESSAGE_TIME", 0.05)
     desk.view.note("for a moment")
     desk.update()
     shown = desk.status()
