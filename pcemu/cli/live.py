@@ -1,4 +1,4 @@
-"""Opens a window on a machine: what its keys, its lights and its menu are connected to."""
+"""What the keys, the lights and the menu of a front end are connected to; the window, opened."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from pcemu.cli.disks import SessionDisk
 from pcemu.cli.upkeep import Upkeep
 from pcemu.drives.drive import SECTOR_SIZE
 from pcemu.errors import UsageError
-from pcemu.frontends.controls import Controls
+from pcemu.frontends.controls import Controls, switched_off
 from pcemu.frontends.status import DriveLight
 from pcemu.frontends.window.display import Display, NoDisplay
 from pcemu.frontends.window.view import WindowView
@@ -19,18 +19,23 @@ UNCHANGED = "nothing changed, base untouched"
 
 
 def open_window(
-    pc: Machine,
-    disks: Sequence[SessionDisk],
-    upkeep: Upkeep,
-    between: Callable[[], None],
-    *,
-    scale: int | None,
-    full_screen: bool,
+    disks: Sequence[SessionDisk], between: Callable[[], None], *, scale: int | None, full_screen: bool
 ) -> WindowView:
-    """A window that shows ``pc``; ``between`` is called while the guest stands still. UsageError."""
+    """A window for a machine that is not there yet; ``between`` is called while it waits. UsageError."""
+    try:
+        display = Display(f"{_names(disks)} – pcemu", scale, full_screen)
+    except NoDisplay as error:
+        raise UsageError(f"the window cannot be opened: {error}; try --ui terminal") from None
+    return WindowView(display, switched_off(between))
+
+
+def controls_of(
+    pc: Machine, disks: Sequence[SessionDisk], upkeep: Upkeep, between: Callable[[], None]
+) -> Controls:
+    """What a front end shows of ``pc`` and its session; ``between``: called while the guest stands still."""
     names = [disk.path.name for disk in disks]
     drives = [drive for channel in pc.ata for drive in channel.drives if drive is not None]
-    controls = Controls(
+    return Controls(
         look=lambda: pc.screen,
         blink_phase=lambda: pc.vga.blink_phase,
         clock=pc.clock,
@@ -40,20 +45,22 @@ def open_window(
         stop_typing=pc.typist.cancel,
         reset=pc.reset,
         drives=[DriveLight(name, drive) for name, drive in zip(names, drives, strict=True)],
-        undo_state=lambda: _undo_state(disks),
+        undo_state=lambda: undo_state(disks, upkeep.activity),
         checkpoint=upkeep.checkpoint,
         revert=upkeep.revert,
+        commit=upkeep.commit,
         between=between,
     )
-    try:
-        display = Display(f"{', '.join(names)} – pcemu", scale, full_screen)
-    except NoDisplay as error:
-        raise UsageError(f"the window cannot be opened: {error}; try --ui terminal") from None
-    return WindowView(display, controls)
 
 
-def _undo_state(disks: Sequence[SessionDisk]) -> str:
-    """What could be undone, such as "12.4 MB in 3 checkpoints, base untouched"."""
+def _names(disks: Sequence[SessionDisk]) -> str:
+    return ", ".join(disk.path.name for disk in disks)
+
+
+def undo_state(disks: Sequence[SessionDisk], activity: str = "") -> str:
+    """What could be undone, such as "12.4 MB in 3 checkpoints, base untouched"; what is being done first."""
+    if activity:
+        return activity
     sectors = sum(disk.changed for disk in disks)
     if not sectors:
         return UNCHANGED

@@ -103,11 +103,15 @@ class Runner:
             disks = open_disks(options.disks, options.session)
             for disk in disks:
                 stack.callback(disk.close)
-            asker = self._asker if self._live and self._asker.available else None
+            if self._ui == WINDOW:
+                self._window = stack.enter_context(self._open_window(disks))
             try:
-                begin(disks, asker, self._interrupts, self._notice, quiet=options.quiet)
+                self._begin(disks)
             except Interrupted as signal:
                 return signal.exit_code
+            except SessionEnded:
+                note("the last session is as it was, to be decided another time")
+                return 0
             with self._leaving_as_found(disks):
                 refuse_images(options.outputs)
                 serial = open_serial(options.serial, self._on_sink_error)
@@ -127,8 +131,8 @@ class Runner:
                 preserve_siblings=options.preserve_siblings,
                 patience=None if self._live else FULL_DISK_PATIENCE,
             )
-            if self._ui == WINDOW:
-                self._window = stack.enter_context(self._open_window(pc, disks, serial))
+            if self._window is not None:
+                self._connect_window(self._window, pc, disks)
             try:
                 ending = self._play(pc, disks, serial)
             finally:
@@ -145,6 +149,22 @@ class Runner:
             OnExit(disks, Reply(KEEP.word), self._interrupts, None, quiet=self._options.quiet).settle()
             raise
 
+    def _begin(self, disks: Sequence[SessionDisk]) -> None:
+        """Start the sessions, and ask about what was interrupted. Interrupted, SessionEnded: not decided."""
+        asker: Asker | None = self._asker if self._live and self._asker.available else None
+        if self._window is not None:
+            asker = self._ask_or_end
+        working = self._window.working if self._window is not None else None
+        begin(disks, asker, self._interrupts, self._notice, quiet=self._options.quiet, working=working)
+
+    def _ask_or_end(self, question: Question) -> Reply:
+        """The user's answer in the window; SessionEnded when it is closed instead."""
+        assert self._window is not None
+        reply = self._window.ask(question)
+        if reply is None:
+            raise SessionEnded
+        return reply
+
     def _settle(self, disks: Sequence[SessionDisk], ending: Ending) -> int:
         """Do with the session what the user wants; the exit code, 0 when that worked."""
         options = self._options
@@ -157,6 +177,7 @@ class Runner:
             None if gone else self._whom_to_ask(),
             quiet=options.quiet,
             preserve_siblings=options.preserve_siblings,
+            working=self._window.working if self._window is not None else None,
         )
         return on_exit.settle()
 
@@ -203,7 +224,9 @@ class Runner:
 
     def _notice(self, text: str) -> None:
         """Tell of the session's own doings: below the screen, or as a note."""
-        if self._tell_host_error is not complain:
+        if self._window is not None:
+            self._window.note(text)
+        elif self._tell_host_error is not complain:
             self._tell_host_error(text)
         elif not self._options.quiet:
             note(text)
@@ -267,18 +290,19 @@ class Runner:
         if not self._options.steps:
             pc.run(timeout)
 
-    def _open_window(self, pc: Machine, disks: Sequence[SessionDisk], serial: SerialEnd) -> WindowView:
+    def _open_window(self, disks: Sequence[SessionDisk]) -> WindowView:
         from pcemu.cli.live import open_window  # with pygame, which nobody else shall wait for
 
         options = self._options
         return open_window(
-            pc,
-            disks,
-            self._upkeep,
-            self._interrupts.check,
-            scale=options.scale,
-            full_screen=options.full_screen,
+            disks, self._interrupts.check, scale=options.scale, full_screen=options.full_screen
         )
+
+    def _connect_window(self, window: WindowView, pc: Machine, disks: Sequence[SessionDisk]) -> None:
+        from pcemu.cli.live import controls_of
+
+        window.connect(controls_of(pc, disks, self._upkeep, self._interrupts.check))
+        self._upkeep.holding = window.holding
 
     def _play_in_terminal(self, pc: Machine, disks: Sequence[SessionDisk], serial: SerialEnd) -> None:
         names = ", ".join(disk.path.name for disk in disks)
