@@ -7,6 +7,7 @@ finish that after a crash::
     {"revert": 3}    everything above drive 3 goes away (0: everything)
     {"commit": 3}    drive 3 and those below it go into the base image
     {"merge": 3}     drive 3 becomes part of the next one
+    {"rebase": 3}    drive 3 and those above it replace all others
     {"remove": 0}    the session goes away with all its drives
 """
 
@@ -26,7 +27,7 @@ FORMAT = "pcemu session"
 VERSION = 1
 ACTIVE, KEPT = "active", "kept"
 STATES = (ACTIVE, KEPT)
-OPERATIONS = ("revert", "commit", "merge", "remove")
+OPERATIONS = ("revert", "commit", "merge", "rebase", "remove")
 MAX_NOTE = 10_000
 
 
@@ -39,7 +40,8 @@ class DriveNote:
     """One drive of a session. It is a checkpoint when it is ``frozen``; the last one, the head, is not.
 
     ``number`` counts the session's drives from 1 and never comes again. Times are seconds since 1970.
-    ``emptied``: its content was committed; it stays because the next drive is built on it.
+    ``emptied``: its content was committed; it stays because the next drive is built on it. ``preserves``: it
+    holds nothing of this session's, only what the image had before others committed to it.
     """
 
     number: int
@@ -50,6 +52,7 @@ class DriveNote:
     note: str = ""
     pinned: bool = False
     emptied: bool = False
+    preserves: bool = False
 
 
 @dataclass

@@ -228,6 +228,25 @@ class SessionRecord:
         self._journal.pending = {}
         self._save()
 
+    def expect_rebase(self) -> int:
+        """Note that new drives are about to be made for the session; the number of the first."""
+        self._journal.pending = {"rebase": self._journal.next_number}
+        self._save()
+        return self._journal.next_number
+
+    def switch_to_rebased(self) -> None:
+        """Note that the new drives, one that preserves and the head, are the session's from here on."""
+        first = self._add_head()
+        first.preserves, first.pinned, first.frozen = True, True, self._clock()
+        self._add_head()
+        del self._journal.drives[:-2]
+        self._save()
+
+    def forget_rebase(self) -> None:
+        """Note that the old drives, or the new, are gone."""
+        self._journal.pending = {}
+        self._save()
+
     def give_up_commit(self) -> None:
         """Forget about a commit that did not begin."""
         if self._half_commit() is None and "commit" in self._journal.pending:

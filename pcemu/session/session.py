@@ -17,9 +17,9 @@ from __future__ import annotations
 
 import contextlib
 import os
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from types import TracebackType
-from typing import Self
+from typing import TYPE_CHECKING, Self
 
 from pcemu.drives.chain import Chain
 from pcemu.drives.changes import Changes, changed_runs, compare
@@ -34,6 +34,7 @@ from pcemu.drives.newfile import exists
 from pcemu.drives.open import open_layer, open_layers
 from pcemu.drives.probe import Format
 from pcemu.drives.raw import FlatDrive
+from pcemu.drives.registry import read_child
 from pcemu.drives.repair import mend_tail
 from pcemu.drives.replace import finish, remove_image
 from pcemu.drives.sparse import SparseLayer
@@ -46,6 +47,9 @@ from pcemu.session.journal import (
     KEPT,
 )
 from pcemu.session.record import BEGINNING, SessionRecord, State
+
+if TYPE_CHECKING:
+    from pcemu.session.rebase import Rebased
 
 
 class Session(SessionRecord):
@@ -76,7 +80,8 @@ class Session(SessionRecord):
         assert isinstance(base, SparseLayer | FlatDrive)
         return base
 
-    def _own_layers(self) -> list[SparseLayer]:
+    def own_layers(self) -> list[SparseLayer]:
+        """The session's drives, open, from the lowest up."""
         count = len(self._journal.drives)
         layers = [layer for layer in self.drive.layers[-count:] if isinstance(layer, SparseLayer)]
         assert len(layers) == count
@@ -85,11 +90,11 @@ class Session(SessionRecord):
     @property
     def changed_sectors(self) -> int:
         """How many sectors differ from the image, in that they were written."""
-        return count_sectors(self._own_layers())
+        return count_sectors(self.own_layers()[self.preserves :])
 
     def changes(self, letters: dict[int, str] | None = None) -> Changes:
         """What the session changed, files too."""
-        return self._compare(0, len(self._journal.drives), letters)
+        return self._compare(int(self.preserves), len(self._journal.drives), letters)
 
     def changes_of(self, number: int) -> Changes:
         """What one drive of the session changed."""
@@ -100,7 +105,7 @@ class Session(SessionRecord):
         layers = self.drive.layers
         base = len(layers) - len(self._journal.drives)
         before, after = Chain(layers[: base + first]), Chain(layers[: base + stop])
-        return compare(before, after, changed_runs(self._own_layers()[first:stop]), letters)
+        return compare(before, after, changed_runs(self.own_layers()[first:stop]), letters)
 
     # -- running ------------------------------------------------------------------------------------
 
@@ -150,6 +155,8 @@ class Session(SessionRecord):
             self._revert_files(pending["revert"])
         elif "merge" in pending:
             self._merge_files(pending["merge"], no_progress)
+        elif "rebase" in pending:
+            self.sweep_rebase()
 
     def _finish_selection(self, half: Intent | None) -> None:
         """A commit of chosen files that has begun is finished; another is forgotten."""
@@ -300,6 +307,7 @@ class Session(SessionRecord):
         if not self._journal.drives:
             self._remove_all(self._journal)
             return 0
+        self._refuse_moved()
         if not preserve_siblings:
             self.refuse_siblings()
         refuse_children(self.folder, self.host)
@@ -331,6 +339,7 @@ class Session(SessionRecord):
         """
         from pcemu.session.selective import Patterns, carry, choose  # no run needs these
 
+        self._refuse_moved()
         if not preserve_siblings:
             self.refuse_siblings()
         changes = self.changes()
@@ -376,9 +385,89 @@ class Session(SessionRecord):
         self._close_drive()
         self.recover()
         self._open()
-        save_branch(path, self.base, self._own_layers(), progress, self.host)
+        save_branch(path, self.base, self.own_layers(), progress, self.host)
         self.discard()
         return path
+
+    # -- an image that others commit to ----------------------------------------------------------------
+
+    @property
+    def preserves(self) -> bool:
+        """True when the lowest drive takes what others' commits overwrite in the image, and nothing else."""
+        return bool(self._journal.drives) and self._journal.drives[0].preserves
+
+    def preserve(self) -> None:
+        """Have the lowest drive preserve: the session must have been started, and nothing written yet.
+
+        The image can then be committed to by others without mixing that up with this session's changes.
+        """
+        drives = self._journal.drives
+        if not self.preserves:
+            if any(not layer.is_empty() for layer in self.own_layers()):
+                raise UsageError(
+                    f"{self.image}: its session {self.name!r} began without a drive for what others commit, "
+                    f"expected a new one; commit or discard it, or take another name"
+                )
+            if len(drives) == 1:
+                self.checkpoint("start of the client")
+            drives[0].preserves = drives[0].pinned = True
+            self._save()
+
+    @property
+    def moved(self) -> bool:
+        """True when others committed to the image since the session began."""
+        if not self.preserves:
+            return False
+        child = read_child(self._path(self._journal.drives[0]), self.host)
+        return child is not None and not child.empty
+
+    def _refuse_moved(self) -> None:
+        if self.moved:
+            from pcemu.session.rebase import refuse_moved  # which few sessions need
+
+            with contextlib.ExitStack() as stack:
+                if not self.open:
+                    self._open()
+                    stack.callback(self._close_drive)
+                refuse_moved(self)
+
+    def sweep_rebase(self) -> None:
+        """Remove the drives that a rebase replaced, or the new ones of one that was cut off."""
+        own = self.numbers
+        gone = [number for number in self.folder.drives() if number not in own]
+        for number in sorted(gone, reverse=True):
+            remove_image(self.folder.drive(number), self.host)
+        self.forget_rebase()
+
+    def rebase(self, branch: str = "", progress: Progress = no_progress) -> Rebased:
+        """Put the changes on the image as others have left it; see :func:`pcemu.session.rebase.rebase`."""
+        from pcemu.session.rebase import rebase  # which few sessions need
+
+        return rebase(self, branch, progress)
+
+    def take_rebased(self) -> None:
+        """Go on in the two new drives that hold what is to be the session's from here on."""
+        self._close_drive()
+        try:
+            self.switch_to_rebased()
+            self.sweep_rebase()
+        finally:
+            self._open()
+
+    @property
+    def open(self) -> bool:
+        """True while the drives are open."""
+        head = None if self._drive is None else self._drive.head
+        return isinstance(head, SparseLayer) and head.file.fd >= 0
+
+    @contextlib.contextmanager
+    def set_aside(self) -> Iterator[None]:
+        """Close the drives for a moment, so that somebody else can commit to the image."""
+        self._close_drive()
+        try:
+            yield
+        finally:
+            self._open()
 
     def _close_drive(self) -> None:
         if self._drive is not None:
