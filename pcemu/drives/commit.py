@@ -124,6 +124,7 @@ class _Commit:
             self.sources = self.lineage.children()[self.number :]
             self.source_paths = self.lineage.reals[self.number + 1 :]
             self.intent = self._pending()
+            self.resumed = self.intent is not None
         except BaseException:
             self.lineage.close()
             raise
@@ -248,6 +249,9 @@ class _Commit:
         if self.head.sectors > self.target.sectors:
             self.target = grow_layer(self.target, self.head.sectors * SECTOR_SIZE, self.host)
             self.lineage.layers[self.number] = self.target
+        elif self.resumed:  # it may have grown in a call that failed before that was safe
+            self.target.file.sync()
+            self.host.sync_dir_of(self.target_path)
         copier = Copier(self.target, total, progress)
         for piece in pieces_of(self.sources):
             copier.copy(piece)

@@ -42,6 +42,7 @@ FALLOC_FL_PUNCH_HOLE = 0x02
 NOT_OFFERED = (errno.ENOSYS, errno.EOPNOTSUPP, errno.ENOTSUP, errno.EINVAL, errno.EXDEV, errno.EPERM)
 REPLACED_TRIES = 5
 SLOW_TO_FREE = 16 << 20
+LOST = "an earlier sync failed, so that what was written before it may be lost; open it and write it again"
 
 
 def _read_first(fd: int, buffers: Sequence[Any], offset: int) -> int:
@@ -108,6 +109,11 @@ class SystemCalls:
             os.fdatasync(fd)
         else:
             self.fsync(fd)
+
+    def forget_cached(self, fd: int) -> None:
+        """Have the file read from the medium again, as far as the host lets us."""
+        if hasattr(os, "posix_fadvise"):
+            os.posix_fadvise(fd, 0, 0, os.POSIX_FADV_DONTNEED)
 
     def fsync_dir(self, path: str) -> None:
         """Make the names in a directory last."""
@@ -182,10 +188,14 @@ class HostFile:
 
     ``preadv`` is the bare system call, for the one caller that cannot wait. ``identity`` (device and inode)
     is known of images.
+
+    A sync that fails is the end: the host forgets what it could not write, and a second one would succeed
+    without it. So all later ones fail, and when the file is opened again it is read from the medium.
     """
 
     __slots__ = (
-        "_calls", "_copy", "_pwritev", "fd", "identity", "path", "preadv", "read_only", "unnamed_size",
+        "_calls", "_copy", "_pwritev", "_sync_error", "fd", "identity", "path", "preadv", "read_only",
+        "unnamed_size",
     )  # fmt: skip
 
     def __init__(self, calls: SystemCalls, fd: int, path: str, *, read_only: bool) -> None:
@@ -197,6 +207,7 @@ class HostFile:
         self.identity = (0, 0)
         self.path = path
         self.read_only = read_only
+        self._sync_error = 0
         self.unnamed_size = 0  # of a file that has lost its name: closing it frees so much
 
     def read(self, buffer: bytearray | memoryview, offset: int) -> None:
@@ -253,6 +264,11 @@ class HostFile:
         """Bytes in the file, or in the block device."""
         return retried(self._calls.lseek, self.fd, 0, os.SEEK_END)
 
+    @property
+    def sync_failed(self) -> bool:
+        """True when what was written may be lost, and no sync will succeed any more."""
+        return bool(self._sync_error)
+
     def status(self) -> os.stat_result:
         """Kind, size, times, device and inode."""
         return retried(self._calls.fstat, self.fd)
@@ -262,12 +278,21 @@ class HostFile:
         retried(self._calls.ftruncate, self.fd, size)
 
     def sync(self) -> None:
-        """Return when data and size survive power loss."""
-        retried(self._calls.fdatasync, self.fd)
+        """Return when data and size survive power loss; after a failure, never again."""
+        self._sync(self._calls.fdatasync)
 
     def sync_all(self) -> None:
         """As :meth:`sync`, with times and owner; for files that are about to get their name."""
-        retried(self._calls.fsync, self.fd)
+        self._sync(self._calls.fsync)
+
+    def _sync(self, call: Callable[[int], None]) -> None:
+        if self._sync_error:
+            raise OSError(self._sync_error, LOST, self.path)
+        try:
+            retried(call, self.fd)
+        except OSError as error:
+            self._sync_error = error.errno or errno.EIO
+            raise
 
     def take_after(self, status: os.stat_result, *, times: bool) -> None:
         """Take the permissions, owner and, if wanted, times of the file that this one will replace."""
@@ -331,6 +356,9 @@ class HostFile:
             self._close(fd)
 
     def _close(self, fd: int) -> None:
+        if self._sync_error:
+            with contextlib.suppress(OSError):
+                self._calls.forget_cached(fd)
         # An interrupted close has closed all the same; repeating it could close another's file.
         with contextlib.suppress(InterruptedError):
             self._calls.close(fd)

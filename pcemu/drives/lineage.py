@@ -13,7 +13,7 @@ from pcemu.drives.intents import COMMIT, Intent, read_intent
 from pcemu.drives.open import open_layers
 from pcemu.drives.replace import finish
 from pcemu.drives.sparse import SparseLayer
-from pcemu.errors import ImageAccessError, ImageError, PcemuError, UsageError
+from pcemu.errors import ImageAccessError, ImageNotFoundError, PcemuError, UsageError
 
 Progress = Callable[[int, int], None]
 """Called with (sectors done, sectors in all); what it raises cancels the operation."""
@@ -122,9 +122,14 @@ def refuse_commit(path: str, operation: str, target: str, intent: Intent) -> Non
 def _identity(path: StrPath, host: Host) -> tuple[int, int]:
     try:
         status = host.stat(os.fspath(path))
-    except OSError as error:
-        raise ImageError(
-            f"{os.fspath(path)}: cannot be looked at: {error.strerror}; name an image below the other"
+    except (FileNotFoundError, NotADirectoryError):
+        raise ImageNotFoundError(
+            f"{os.fspath(path)}: no such file; give the path of an existing disk image"
+        ) from None
+    except (OSError, ValueError) as error:
+        why = error.strerror if isinstance(error, OSError) else error
+        raise ImageAccessError(
+            f"{os.fspath(path)}: cannot be looked at: {why}; check its permissions and its folder's"
         ) from error
     return (status.st_dev, status.st_ino)
 

@@ -75,6 +75,7 @@ class SparseLayer:
         self._new_blocks: set[int] = set()  # not in the BAT on disk, where nothing can see them
         self._dirty_entries: set[int] = set()
         self._unsynced = False
+        self._copy_stale = facts.copy_stale
 
     def _admit_lost_tail(self) -> None:
         lost = f"{self.file.path}: the footer at its end is lost, its copy at the start is good"
@@ -285,6 +286,9 @@ class SparseLayer:
         end = data + self.header.block_size
         if bitmap // SECTOR_SIZE >= NO_BLOCK:
             raise OSError(errno.EFBIG, os.strerror(errno.EFBIG), self.file.path)
+        if self._copy_stale:
+            mend_copy(self.file, self._footer_bytes)
+            self._copy_stale = False
         old_footer_stop = self._end + len(self._footer_bytes)
         try:
             self.file.write(self._footer_bytes, end)
@@ -308,6 +312,15 @@ class SparseLayer:
     def _check_writable(self) -> None:
         if self.file.read_only:
             raise PermissionError(errno.EROFS, "the image was opened read-only", self.file.path)
+
+
+def mend_copy(file: HostFile, footer: bytes) -> None:
+    """Bring the footer's copy at the start up to date, which a crash left behind.
+
+    Before the one at the end moves: were that lost, the copy would lead back to old structures.
+    """
+    file.write(footer, 0)
+    file.sync()
 
 
 def pack_entries(part: array[int]) -> bytes:

@@ -19,7 +19,7 @@ from collections.abc import Sequence
 from pcemu.drives.drive import SECTOR_SIZE
 from pcemu.drives.hostfile import HostFile
 from pcemu.drives.parents import places_for
-from pcemu.drives.sparse import pack_entries
+from pcemu.drives.sparse import mend_copy, pack_entries
 from pcemu.drives.vhd_header import VhdFacts
 from pcemu.drives.vhd_layout import BAT_ENTRY_SIZE, FOOTER_SIZE, HEADER_SIZE, Footer, Header
 
@@ -36,6 +36,8 @@ def switch_structures(
 
     The offsets in ``footer`` and ``header`` are filled in here.
     """
+    if facts.copy_stale:
+        mend_copy(file, facts.footer.pack())
     start = facts.end + (0 if facts.tail_lost else FOOTER_SIZE)
     start = -(-start // SECTOR_SIZE) * SECTOR_SIZE
     places, data = places_for(list(locators), start + HEADER_SIZE)

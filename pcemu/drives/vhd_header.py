@@ -42,6 +42,7 @@ class VhdFacts(NamedTuple):
     bat: array[int] | None  # None for a fixed image
     end: int  # where the structures and data end, and the tail footer begins or should
     tail_lost: bool  # the footer at the end is lost, this one is the copy at the start
+    copy_stale: bool = False  # the copy at the start is another one, or none
 
 
 def refuse(path: str, field: str, found: object, expected: object, advice: str = DAMAGED) -> NoReturn:
@@ -57,7 +58,9 @@ def read_facts(ends: Ends) -> VhdFacts:
         if _is_footer(data):
             footer = layout.unpack_footer(data)
             _check_footer(path, footer)
-            return _facts(ends, footer, offset, tail_lost=False)
+            facts = _facts(ends, footer, offset, tail_lost=False)
+            stale = facts.header is not None and ends.read(0, len(data)) != data
+            return facts._replace(copy_stale=True) if stale else facts
     data = ends.read(0, min(FOOTER_SIZE, ends.size))
     if not _is_footer(data):
         _refuse_footer(ends)

@@ -17,14 +17,15 @@ The model of the disk is harsher than any file system is, so that what survives 
 * Names (create, link, rename, unlink) reach the disk in their order, at any time up to a sync of their
   folder; a name may be there before what its file holds, and a synced file may have no name yet.
 * What was synced is safe.
+* A sync that fails makes nothing safe, and a later one only what was written after the failure: hosts forget
+  the pages that they could not write, and go on showing them. The size waits for the next sync.
 
 A crash can come before any call. The states that a crash may leave only become more until the next sync,
 so that taking all of them just before each sync, at each promise and at the end takes all there are. Up to
 ``limit`` states a point is explored exhaustively; beyond it by every prefix of the calls, every single loss
 and every single survivor, and then by a seeded choice.
 
-**Not modelled**: a disk that lies about syncs, sectors that change by themselves, a failed sync that
-forgets what it failed to write.
+**Not modelled**: a disk that lies about syncs, sectors that change by themselves.
 """
 
 from __future__ import annotations
@@ -43,6 +44,7 @@ from pcemu.testing.recording import (
     ZERO_SECTOR,
     Call,
     DataCall,
+    FailedSync,
     Link,
     NameCall,
     Promise,
@@ -50,6 +52,7 @@ from pcemu.testing.recording import (
     Recording,
     Rename,
     Sectors,
+    Settled,
     Sync,
     SyncDir,
     Truncate,
@@ -216,12 +219,24 @@ class _Disk:
             self._name_calls.append(call)
         elif isinstance(call, Sync):
             self._files[call.file].sync()
+        elif isinstance(call, FailedSync):
+            self._files[call.file].fail_to_sync()
+        elif isinstance(call, Settled):
+            self._files[call.file].settle(call.sectors)
         elif isinstance(call, SyncDir):
             touching = [n for n, each in enumerate(self._name_calls, 1) if call.path in _folders_of(each)]
             safe = max(touching, default=0)
             for each in self._name_calls[:safe]:
                 self._safe_names = _renamed(self._safe_names, each)
             del self._name_calls[:safe]
+
+    def doubts(self, number: int) -> dict[int, list[bytes]]:
+        """For each sector of a file that is in doubt, what it may hold."""
+        file = self._files[number]
+        return {
+            sector: [file.safe.get(sector, ZERO_SECTOR), *versions]
+            for sector, versions in file.doubtful.items()
+        }
 
     def states(self, position: int, promise: Any, limit: int, rng: random.Random) -> Iterator[CrashState]:
         """What a crash now may leave, each once."""
@@ -241,22 +256,63 @@ class _Disk:
 
 
 class _File:
-    """One file: what is safe of it, and the calls since."""
+    """One file: what is safe of it, and the calls since.
+
+    ``doubtful`` are the versions of sectors, the newest last, that a failed sync may have left behind.
+    """
 
     def __init__(self, size: int, safe: Sectors) -> None:
         self.size = size
         self.safe = safe
+        self.doubtful: dict[int, list[bytes]] = {}
         self.waiting: list[DataCall] = []
+
+    def shown(self) -> Sectors:
+        """What a reader saw before the calls that wait."""
+        return self.safe | {sector: versions[-1] for sector, versions in self.doubtful.items()}
 
     def sync(self) -> None:
         """Make safe what waits."""
         if self.waiting:
-            # A new dictionary: states that were handed out go on with the old one.
-            self.safe = dict(self.safe)
+            # New dictionaries: states that were handed out go on with the old ones.
+            shown, self.safe, self.doubtful = self.shown(), dict(self.safe), dict(self.doubtful)
             for call in self.waiting:
-                self.safe.update(changes(call, self.size, self.safe))
+                changed = changes(call, self.size, shown)
+                shown.update(changed)
+                self.safe.update(changed)
+                for sector in changed:
+                    self.doubtful.pop(sector, None)
                 self.size = size_after(call, self.size)
             self.waiting = []
+
+    def fail_to_sync(self) -> None:
+        """Forget the data that waits, which may be on disk or not; the size goes on waiting."""
+        shown, size, left = self.shown(), self.size, list[DataCall]()
+        self.doubtful = {sector: list(versions) for sector, versions in self.doubtful.items()}
+        for call in self.waiting:
+            changed = changes(call, size, shown)
+            shown.update(changed)
+            grown = size_after(call, size)
+            if grown != size:
+                left.append(Truncate(call.file, grown))
+            if not isinstance(call, Truncate):
+                for sector, data in changed.items():
+                    self.doubtful.setdefault(sector, []).append(data)
+            size = grown
+        self.waiting = left
+
+    def settle(self, sectors: Sectors) -> None:
+        """End all doubt: this is what the medium holds."""
+        self.safe = self.safe | sectors
+        self.doubtful = {}
+
+
+def doubts(recording: Recording, number: int) -> dict[int, list[bytes]]:
+    """For each sector that failed syncs of a file left in doubt, what it may hold."""
+    disk = _Disk(recording)
+    for call in recording.log:
+        disk.apply(call)
+    return disk.doubts(number)
 
 
 def size_after(call: DataCall, size: int) -> int:
@@ -310,7 +366,11 @@ class _Choices:
         self._versions: list[list[bytes | None]] = []
         self.steps: list[list[tuple[int, int]]] = []
         places: dict[int, int] = {}
-        current = dict(file.safe) if file.waiting else {}
+        for sector, doubts in file.doubtful.items():
+            places[sector] = len(self._sectors)
+            self._sectors.append(sector)
+            self._versions.append([None, *dict.fromkeys(doubts)])
+        current = file.shown() if file.waiting else {}
         size = file.size
         for call in file.waiting:
             step = []
@@ -342,7 +402,7 @@ class _Choices:
 
     def image(self, row: Sequence[int], at: int) -> CrashFile:
         """The file for the choices from ``row[at]`` on."""
-        if not self._file.waiting:
+        if not (self._file.waiting or self._file.doubtful):
             return self._certain
         changed = {}
         place = at + 2

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import errno
 import os
+import random
 from collections.abc import Sequence
 from typing import Any
 
 from pcemu.drives.hostfile import Buffer
-from pcemu.testing.recording import SECTOR_SIZE, RecordingCalls
+from pcemu.testing.crash import doubts
+from pcemu.testing.recording import SECTOR_SIZE, RecordingCalls, Settled
 
 SHORT = 0  # no error: a transfer moves half of what it was given
 TRANSFERS = frozenset({"preadv", "pwritev", "copy_file_range"})
@@ -46,6 +48,7 @@ class FaultyCalls(RecordingCalls):
         self.made: list[str] = []
         self.failed: list[str] = []
         self.cut: list[str] = []
+        self._rng = random.Random(1)
         self._start = 0
         self._codes: list[int] = []
 
@@ -122,13 +125,28 @@ class FaultyCalls(RecordingCalls):
 
     def fsync(self, fd: int) -> None:
         """Note it, or fail."""
-        self._next("fsync")
+        self._next_sync("fsync", fd)
         super().fsync(fd)
 
     def fdatasync(self, fd: int) -> None:
         """Note it, or fail."""
-        self._next("fdatasync")
+        self._next_sync("fdatasync", fd)
         super().fdatasync(fd)
+
+    def forget_cached(self, fd: int) -> None:
+        """Show what became of the sectors that a failed sync left in doubt: any of their versions."""
+        file = self._file(fd)
+        chosen = {
+            sector: self._rng.choice(versions) for sector, versions in doubts(self.recording, file).items()
+        }
+        medium = os.open(f"/proc/self/fd/{fd}", os.O_WRONLY)  # the descriptor itself may be for reading only
+        try:
+            size = os.fstat(medium).st_size
+            for sector, data in chosen.items():
+                os.pwrite(medium, data[: max(0, size - sector * SECTOR_SIZE)], sector * SECTOR_SIZE)
+        finally:
+            os.close(medium)
+        self.recording.log.append(Settled(file, chosen))
 
     def fsync_dir(self, path: str) -> None:
         """Note it, or fail."""
@@ -174,6 +192,16 @@ class FaultyCalls(RecordingCalls):
         """As of the host, or fail."""
         self._next("take_after")
         super().take_after(fd, status, times)
+
+    def _next_sync(self, call: str, fd: int) -> None:
+        """Count a sync; when it fails for good, what waited for it may be lost."""
+        try:
+            self._next(call)
+        except InterruptedError:
+            raise
+        except OSError:
+            self.note_failed_sync(fd)
+            raise
 
     def _shortened(self, call: str, buffers: Sequence[Buffer]) -> Sequence[Buffer]:
         """``buffers``, or the first of them cut short."""

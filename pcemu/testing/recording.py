@@ -17,6 +17,8 @@ from pcemu.drives.hostfile import SystemCalls
 SECTOR_SIZE = 512
 ZERO_SECTOR = bytes(SECTOR_SIZE)
 
+Sectors = dict[int, bytes]
+
 
 @dataclass(frozen=True, slots=True)
 class Write:
@@ -49,6 +51,21 @@ class Sync:
     """A file's data and size are safe."""
 
     file: int
+
+
+@dataclass(frozen=True, slots=True)
+class FailedSync:
+    """A sync that failed: the host forgets what it did not write, and a later sync does not bring it back."""
+
+    file: int
+
+
+@dataclass(frozen=True, slots=True)
+class Settled:
+    """What sectors turned out to hold that a failed sync left in doubt."""
+
+    file: int
+    sectors: Sectors
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,8 +108,7 @@ class Promise:
 
 DataCall = Write | Punch | Truncate
 NameCall = Link | Rename | Unlink
-Call = DataCall | NameCall | Sync | SyncDir | Promise
-Sectors = dict[int, bytes]
+Call = DataCall | NameCall | Sync | FailedSync | Settled | SyncDir | Promise
 
 
 @dataclass(slots=True)
@@ -183,6 +199,10 @@ class RecordingCalls(SystemCalls):
     def fdatasync(self, fd: int) -> None:
         """Note a sync: what this one leaves out, times and owner, is not modelled."""
         self.recording.log.append(Sync(self._file(fd)))
+
+    def note_failed_sync(self, fd: int) -> None:
+        """Note that a sync did not work; who lets it fail calls this."""
+        self.recording.log.append(FailedSync(self._file(fd)))
 
     def fsync_dir(self, path: str) -> None:
         """Note a sync of names."""

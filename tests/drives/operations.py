@@ -8,9 +8,11 @@ from __future__ import annotations
 
 import random
 from collections.abc import Mapping
+from functools import partial
 from pathlib import Path
 from typing import Any
 
+from pcemu.drives.chain import Chain
 from pcemu.drives.commit import commit
 from pcemu.drives.compact import compact
 from pcemu.drives.convert import flatten
@@ -30,6 +32,7 @@ from tests.drives.independent_vhd import NOWHERE, SECTOR, ZEROS, ImageChain, Rea
 from tests.drives.scenarios import (
     Attempt,
     Change,
+    Guest,
     Log,
     Scenario,
     at_once,
@@ -38,6 +41,7 @@ from tests.drives.scenarios import (
     is_sync_of_new,
     make_base,
     noise,
+    open_mended,
     without,
 )
 
@@ -308,16 +312,16 @@ class Freezing(Operation):
     ) -> None:
         host = Host(calls)
         before = content_of(files_in(folder), self.head, self.raw)
-        calls.promise((False, before, before))
-        drive = attempt(lambda: open_drive(folder / self.head, host=host))
-        after = dict(before)
-        lba, data = rng.randrange(SECTORS - 3), noise(rng, 3)
-        for number in range(3):
-            after[lba + number] = data[number * SECTOR :][:SECTOR]
-        calls.promise((False, before, after))
-        attempt(lambda: drive.write(lba, data))
-        drive = attempt(lambda: freeze(drive, folder / "frozen", host=host))
-        calls.promise((True, before, after))
+        opening = partial(open_mended, folder / self.head, host)
+        guest = Guest(opening, calls, before, attempt, lambda guest: (False, before, dict(guest.latest)))
+        guest.write(rng.randrange(SECTORS - 3), noise(rng, 3))
+
+        def go_on_in_a_child() -> Chain:
+            guest.start_again_if_lost()
+            return freeze(guest.drive, folder / "frozen", host=host)
+
+        drive = attempt(go_on_in_a_child)
+        calls.promise((True, before, guest.latest))
         attempt(drive.close)
 
     def check(self, files: Files, promise: Any) -> None:

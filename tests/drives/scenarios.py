@@ -5,6 +5,7 @@ test_crash and test_faults run these, and those of operations.py, where a new op
 
 from __future__ import annotations
 
+import contextlib
 import itertools
 import random
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -18,6 +19,7 @@ from pcemu.drives.drive import Drive
 from pcemu.drives.hostfile import Host
 from pcemu.drives.open import open_drive
 from pcemu.drives.raw import FlatDrive
+from pcemu.drives.repair import mend_tail
 from pcemu.drives.sparse import SparseLayer
 from pcemu.testing.recording import Call, Link, RecordingCalls, Sync, SyncDir, Write
 from tests.drives.independent_vhd import (
@@ -55,14 +57,22 @@ class Guest:
     """Uses some sectors of a drive, and promises what may be read from each after a crash."""
 
     def __init__(
-        self, drive: Drive, calls: RecordingCalls, content: Mapping[int, bytes], attempt: Attempt = at_once
+        self,
+        opening: Callable[[], Chain | FlatDrive],
+        calls: RecordingCalls,
+        content: Mapping[int, bytes],
+        attempt: Attempt = at_once,
+        promise: Callable[[Guest], Any] = lambda guest: guest.allowed,
     ) -> None:
-        self.drive = drive
+        self.opening = opening
+        self.promise = promise
         self.calls = calls
         self.attempt = attempt
         self.latest = dict(content)
         self.allowed: Allowed = {lba: frozenset((data,)) for lba, data in content.items()}
-        calls.promise(self.allowed)
+        self.lost = False  # True when a sync failed, until all was written again
+        calls.promise(promise(self))
+        self.drive: Chain | FlatDrive = attempt(opening)
 
     def write(self, lba: int, data: bytes) -> None:
         """Old or new may be there, until a flush."""
@@ -76,9 +86,28 @@ class Guest:
 
     def flush(self) -> None:
         """From its return on, only the latest may be there."""
-        self.attempt(self.drive.flush)
+
+        def flush() -> None:
+            self.start_again_if_lost()
+            self.drive.flush()
+
+        self.attempt(flush)
         self.allowed = {lba: frozenset((data,)) for lba, data in self.latest.items()}
-        self.calls.promise(self.allowed)
+        self.calls.promise(self.promise(self))
+
+    def start_again_if_lost(self) -> None:
+        """After a sync that failed the drive is opened again, and what may be lost is written again."""
+        head = self.drive.head if isinstance(self.drive, Chain) else self.drive
+        assert isinstance(head, FlatDrive | SparseLayer)
+        self.lost |= head.file.sync_failed
+        if self.lost:
+            with contextlib.suppress(OSError):
+                self.drive.close()
+            self.drive = self.opening()
+            for lba, fitting in self.allowed.items():
+                if len(fitting) > 1:
+                    self.drive.write(lba, self.latest[lba])
+            self.lost = False
 
     def read(self) -> None:
         """The drive must give what it was given, flushed or not."""
@@ -111,7 +140,13 @@ class Guest:
         for number, data in enumerate(parts, lba):
             self.allowed[number] |= {data}
             self.latest[number] = data
-        self.calls.promise(self.allowed, kept=False)
+        self.calls.promise(self.promise(self), kept=False)
+
+
+def open_mended(path: Path, host: Host) -> Chain | FlatDrive:
+    """A drive whose image may lack its tail footer, as after a crash."""
+    mend_tail(str(path), host)
+    return open_drive(path, host=host)
 
 
 def noise(rng: random.Random, sectors: int) -> bytes:
@@ -254,10 +289,9 @@ class Writing(Scenario):
     ) -> None:
         content = content_of(folder, self.head, self.raw, self.places)
         calls.promise({lba: frozenset((data,)) for lba, data in content.items()})
-        drive = attempt(lambda: open_drive(folder / self.head, host=Host(calls)))
-        guest = Guest(drive, calls, content, attempt)
+        guest = Guest(partial(open_mended, folder / self.head, Host(calls)), calls, content, attempt)
         guest.work(rng, REQUESTS)
-        attempt(drive.close)
+        attempt(guest.drive.close)
 
     def check(self, files: Mapping[str, Readable], promise: Any) -> None:
         check_content(ImageChain(files, self.head, self.raw), promise)
@@ -292,30 +326,35 @@ class Creating(Scenario):
     ) -> None:
         host = Host(calls)
         path = folder / self.NEW
+        if self.kind == DIFFERENCING:
+            self._create_child(folder, calls, rng, attempt)
+            return
         calls.promise((False, {}))
         if self.kind == FIXED:
             attempt(lambda: create_fixed(path, 40 * SECTOR, host=host))
-        elif self.kind == DYNAMIC:
-            attempt(lambda: create_dynamic(path, 40 * SECTOR, block_size=4096, host=host))
         else:
-            self._create_child(folder, calls, rng, attempt)
-            return
+            attempt(lambda: create_dynamic(path, 40 * SECTOR, block_size=4096, host=host))
         calls.promise((True, dict.fromkeys(range(40), ZEROS)))
 
     def _create_child(
         self, folder: Path, calls: RecordingCalls, rng: random.Random, attempt: Attempt
     ) -> None:
         host = Host(calls)
-        parent = attempt(lambda: open_drive(folder / "base", host=host))
+        known = content_of(folder, "base", self.raw, range(69))
+        opening = partial(open_mended, folder / "base", host)
+        parent = Guest(opening, calls, known, attempt, lambda guest: (False, dict(guest.latest)))
         for _ in range(2):
-            attempt(partial(parent.write, rng.randrange(60), noise(rng, 3)))
-        content = attempt(lambda: read_back(parent))
-        calls.promise((False, content), kept=False)
-        layer = parent.layers[0] if isinstance(parent, Chain) else parent
-        assert isinstance(layer, FlatDrive | SparseLayer)
-        attempt(lambda: create_differencing(folder / self.NEW, layer, block_size=4096, host=host))
-        calls.promise((True, content))
-        attempt(parent.close)
+            parent.write(rng.randrange(60), noise(rng, 3))
+
+        def create() -> None:
+            parent.start_again_if_lost()
+            layer = parent.drive.layers[0] if isinstance(parent.drive, Chain) else parent.drive
+            assert isinstance(layer, FlatDrive | SparseLayer)
+            create_differencing(folder / self.NEW, layer, block_size=4096, host=host)
+
+        attempt(create)
+        calls.promise((True, parent.latest))
+        attempt(parent.drive.close)
 
     def check(self, files: Mapping[str, Readable], promise: Any) -> None:
         made, content = promise

@@ -8,6 +8,7 @@ each scenario names some, made from the same recording.
 from __future__ import annotations
 
 import random
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -16,19 +17,30 @@ from pcemu.drives.discard import discard
 from pcemu.drives.hostfile import Host
 from pcemu.drives.open import open_drive
 from pcemu.errors import ImageAccessError, ImageError, ImageFormatError
-from pcemu.testing.crash import Exploration, crash_states, explore
+from pcemu.testing.crash import CrashState, Exploration, crash_states, explore
 from pcemu.testing.recording import DataCall, Recording, RecordingCalls
-from tests.drives.independent_vhd import SECTOR, files_in, footer_in
+from tests.drives.independent_vhd import SECTOR, ImageChain, VhdImage, files_in, footer_in
 from tests.drives.operations import (
     OPERATIONS,
+    SECTORS,
     Committing,
     Fitting,
     Freezing,
+    Growing,
     Operation,
     check_reads_as_one,
 )
+from tests.drives.operations import content_of as content_of_all
 from tests.drives.proof import scaled
-from tests.drives.scenarios import SCENARIOS, Guest, Scenario, Writing, content_of, read_back
+from tests.drives.scenarios import (
+    SCENARIOS,
+    Guest,
+    Scenario,
+    Writing,
+    check_content,
+    content_of,
+    read_back,
+)
 
 FULL_STATES, FULL_OTHER_STATES = 6_000, 2_000  # of each scenario in CI: those in which a guest writes, others
 STATES = scaled(600, FULL_STATES)
@@ -36,6 +48,7 @@ OTHER_STATES = scaled(400, FULL_OTHER_STATES)
 RECORDINGS = scaled(4, 30)  # when they do not make so many states
 LIMIT = scaled(100, 500)  # of each point of a recording
 SECOND_CRASHES = scaled(4, 12)
+SWITCHED_STATES = scaled(500, 5_000)
 EVERYTHING: list[Scenario] = [*SCENARIOS, *OPERATIONS]
 COMMITTING = [operation for operation in OPERATIONS if isinstance(operation, Committing)]
 RESUMABLE = [operation for operation in OPERATIONS if not isinstance(operation, Freezing)]
@@ -123,7 +136,7 @@ def go_on(scenario: Writing, folder: Path, seed: int) -> Exploration:
         with pytest.raises(ImageFormatError):
             open_drive(folder / scenario.head, host=Host(calls))
     drive = open_drive(folder / scenario.head, read_only=lost, host=Host(calls))
-    guest = Guest(drive, calls, content)
+    guest = Guest(lambda: drive, calls, content)
     guest.read()
     if not lost:
         guest.work(random.Random(seed), 6)
@@ -135,6 +148,33 @@ def tail_is_lost(path: Path) -> bool:
     """True for a VHD with but one footer, at its start."""
     data = path.read_bytes()
     return data.startswith(b"conectix") and footer_in(data[len(data) // SECTOR * SECTOR - SECTOR :]) is None
+
+
+@pytest.mark.parametrize("operation", [Growing("dynamic", 0), Growing("dynamic", 1)], ids=str)
+def test_a_guest_goes_on_after_a_crash_while_structures_were_switched(
+    operation: Growing, tmp_path: Path
+) -> None:
+    """The footers differ then: if the one at the end is lost next, its copy must not lead back."""
+    first = record(operation, tmp_path / "first", 4)
+    total = Exploration()
+    for number, state in enumerate(crash_states(first, limit=50, seed=4)):
+        image = VhdImage(state.files[operation.head])
+        if image.tail_lost or not image.footers_differ or total.states > SWITCHED_STATES:
+            continue
+        folder = tmp_path / str(number)
+        folder.mkdir()
+        state.write_to(folder)
+        known = dict(list(content_of_all(files_in(folder), operation.head, operation.raw).items())[:SECTORS])
+        calls = RecordingCalls(folder)
+        guest = Guest(partial(open_drive, folder / operation.head, host=Host(calls)), calls, known)
+        guest.work(random.Random(number), 20)
+        guest.drive.close()
+
+        def check(state: CrashState) -> None:
+            check_content(ImageChain(state.files, operation.head, operation.raw), state.promise)
+
+        total += explore(calls.recording, check, limit=LIMIT, seed=number)
+    assert total.states and not total.violations, "\n".join(total.examples)
 
 
 @pytest.mark.parametrize("operation", RESUMABLE, ids=str)

@@ -22,11 +22,12 @@ from pcemu.testing.crash import explore
 from pcemu.testing.faults import SHORT, FaultyCalls, can_fail
 from pcemu.testing.recording import Promise
 from tests.drives.independent_vhd import files_in
-from tests.drives.operations import OPERATIONS
+from tests.drives.operations import OPERATIONS, Growing, Operation
 from tests.drives.proof import scaled
 from tests.drives.scenarios import SCENARIOS, Scenario, Writing
 
 POSITIONS = scaled(4, 10)  # of each scenario and fault
+LIMIT = scaled(10, 60)  # states of each point of a recording
 TRIES = 5
 EVERYTHING: list[Scenario] = [*SCENARIOS, *OPERATIONS]
 FAULTS = {
@@ -66,7 +67,9 @@ class Retrying:
         self.scenario.check(files_in(self.folder), promises[-1].value)
 
 
-def run(scenario: Scenario, prepared: Path, folder: Path, number: int, codes: list[int]) -> FaultyCalls:
+def run(
+    scenario: Scenario, prepared: Path, folder: Path, number: int, codes: list[int], limit: int = LIMIT
+) -> FaultyCalls:
     """One run with a fault at call ``number``."""
     shutil.copytree(prepared, folder)
     calls = FaultyCalls(folder)
@@ -81,7 +84,9 @@ def run(scenario: Scenario, prepared: Path, folder: Path, number: int, codes: li
     if isinstance(scenario, Writing):
         open_drive(folder / scenario.head).close()  # no lock was left
     if attempt.failures:
-        result = explore(calls.recording, lambda state: scenario.check(state.files, state.promise), limit=3)
+        result = explore(
+            calls.recording, lambda state: scenario.check(state.files, state.promise), limit=limit
+        )
         assert not result.violations, result.examples[0]
     return calls
 
@@ -98,10 +103,38 @@ def test_a_fault_is_reported_and_can_be_made_good(scenario: Scenario, fault: str
     if not positions:
         pytest.skip("no call of this operation can fail so")
     rng = random.Random(3)
-    for number in sorted(rng.sample(positions, min(POSITIONS, len(positions)))):
+    chosen = sorted(rng.sample(positions, min(POSITIONS, len(positions))))
+    run_with_each(scenario, prepared, tmp_path, fault, made, chosen)
+
+
+@pytest.mark.parametrize(
+    "scenario", [each for each in OPERATIONS if "larger" in str(each) or isinstance(each, Growing)], ids=str
+)
+def test_what_grew_is_safe_before_it_is_used_when_a_sync_of_it_failed(
+    scenario: Operation, tmp_path: Path
+) -> None:
+    prepared = tmp_path / "prepared"
+    prepared.mkdir()
+    scenario.prepare(prepared, random.Random(7))
+    made = run(scenario, prepared, tmp_path / "clean", 0, []).made
+    syncs = [number for number, call in enumerate(made) if call in ("fsync", "fdatasync", "fsync_dir")]
+    run_with_each(scenario, prepared, tmp_path, "a broken disk", made, syncs, limit=60)
+
+
+def run_with_each(
+    scenario: Scenario,
+    prepared: Path,
+    tmp_path: Path,
+    fault: str,
+    made: list[str],
+    positions: list[int],
+    limit: int = LIMIT,
+) -> None:
+    """A run for each of the calls at which to fail."""
+    for number in positions:
         folder = tmp_path / str(number)
         try:
-            run(scenario, prepared, folder, number, codes)
+            run(scenario, prepared, folder, number, FAULTS[fault], limit)
         except BaseException as error:
             error.add_note(f"{fault} at call {number}, {made[number]}")
             raise

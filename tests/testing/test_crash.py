@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import errno
+import os
 import random
 from collections.abc import Callable
 from pathlib import Path
@@ -226,3 +228,39 @@ def test_when_all_is_synced_the_replay_is_what_the_files_are(seed: int, tmp_path
     last.write_to(copy)
     assert contents(last) == {name: (live / name).read_bytes() for name in ("f", "g")}
     assert contents(last) == {name: (copy / name).read_bytes() for name in ("f", "g")}
+
+
+class OneFailedSync(RecordingCalls):
+    """The first sync fails."""
+
+    failed = False
+
+    def fdatasync(self, fd: int) -> None:
+        if self.failed:
+            super().fdatasync(fd)
+        else:
+            self.failed = True
+            self.note_failed_sync(fd)
+            raise OSError(errno.EIO, os.strerror(errno.EIO))
+
+
+@pytest.mark.parametrize("written_again", [False, True])
+def test_a_sync_does_not_bring_back_what_a_failed_one_forgot(written_again: bool, tmp_path: Path) -> None:
+    (tmp_path / "f").write_bytes(OLD * 2)
+    calls = OneFailedSync(tmp_path)
+    host = Host(calls)
+    for second in (False, True):
+        file = host.open_image(str(tmp_path / "f"), read_only=False)
+        if written_again or not second:
+            file.write(NEW, 0)
+        if second:
+            file.write(NEW, 1024)
+            file.sync()
+        else:
+            with pytest.raises(OSError):
+                file.sync()
+        file.close()
+    calls.promise("at the end")
+    last = [state for state in crash_states(calls.recording) if state.promise]
+    firsts = {NEW} if written_again else {OLD, NEW}
+    assert possible(last) == {first + OLD + NEW for first in firsts}
