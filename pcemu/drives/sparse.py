@@ -76,6 +76,7 @@ class SparseLayer:
         self._dirty_entries: set[int] = set()
         self._unsynced = False
         self._copy_stale = facts.copy_stale
+        self._tidy = False
 
     def _admit_lost_tail(self) -> None:
         lost = f"{self.file.path}: the footer at its end is lost, its copy at the start is good"
@@ -286,10 +287,9 @@ class SparseLayer:
         end = data + self.header.block_size
         if bitmap // SECTOR_SIZE >= NO_BLOCK:
             raise OSError(errno.EFBIG, os.strerror(errno.EFBIG), self.file.path)
-        if self._copy_stale:
-            mend_copy(self.file, self._footer_bytes)
-            self._copy_stale = False
         old_footer_stop = self._end + len(self._footer_bytes)
+        if not self._tidy:
+            self._tidy_up(old_footer_stop)
         try:
             self.file.write(self._footer_bytes, end)
         except OSError:
@@ -308,6 +308,14 @@ class SparseLayer:
                 self._dirty_pages.add(page)
             elif per_block == 1:  # of larger blocks, only the pages that are touched; the others are a hole
                 self._remember(page, fill)
+
+    def _tidy_up(self, footer_stop: int) -> None:
+        """Before the tail moves for the first time: what a crash or another program left must not matter."""
+        if self._copy_stale:
+            mend_copy(self.file, self._footer_bytes)
+        if self.file.size() > footer_stop:  # part of a sector, which would get into the block
+            self.file.truncate(footer_stop)
+        self._tidy = True
 
     def _check_writable(self) -> None:
         if self.file.read_only:
