@@ -21,7 +21,6 @@ depth; so is a write over what the head has already. The map is bounded; what fa
 from __future__ import annotations
 
 import contextlib
-import os
 from array import array
 from collections.abc import Iterator, Sequence
 from itertools import pairwise
@@ -31,7 +30,7 @@ import numpy as np
 
 from pcemu.drives.drive import SECTOR_SIZE, Drive, Geometry
 from pcemu.drives.geometry import geometry_for
-from pcemu.drives.hostfile import ZEROS
+from pcemu.drives.hostfile import HOST, ZEROS
 from pcemu.drives.raw import FlatDrive
 from pcemu.drives.sparse import PAGE_SECTORS, SparseLayer
 from pcemu.errors import UsageError
@@ -97,7 +96,7 @@ class Chain:
         self._nobody = len(layers)  # the owner of zeros that are in no layer
         self._images = [*images, None]
         self._fds = [NOWHERE if image is None else image.file.fd for image in self._images]
-        self._preadv = os.preadv if images[-1] is None else images[-1].file.preadv
+        self._preadv = HOST.calls.preadv if images[-1] is None else images[-1].file.preadv
 
     @property
     def layers(self) -> tuple[Layer, ...]:

@@ -246,3 +246,34 @@ def test_an_interrupted_sync_is_no_failed_one(tmp_path: Path) -> None:
     file.sync()
     assert not file.sync_failed
     file.close()
+
+
+WITHOUT = """
+import os, random, sys
+for name in ("preadv", "pwritev", "copy_file_range", "posix_fadvise", "SEEK_DATA", "SEEK_HOLE", "fdatasync"):
+    if hasattr(os, name):
+        delattr(os, name)
+from pcemu.drives.chain import Chain
+from pcemu.drives.commit import commit
+from pcemu.drives.create import create_differencing, create_raw
+from pcemu.drives.open import open_drive
+from pcemu.testing.drive_conformance import contents, exercise
+from pcemu.testing.memory_drive import MemoryDrive
+os.chdir(sys.argv[1])
+create_raw("base.img", 3 << 20)
+create_differencing("child.vhd", "base.img")
+drive = open_drive("child.vhd")
+model = bytearray(3 << 20)
+exercise(drive, model, random.Random(1), 60)
+drive.close()
+commit("child.vhd")
+base = open_drive("base.img")
+assert contents(base) == model
+exercise(Chain([base, MemoryDrive(6144)]), bytearray(3 << 20), random.Random(2), 20)
+"""
+
+
+def test_a_host_without_the_newer_calls_is_used_without_them(tmp_path: Path) -> None:
+    command = [sys.executable, "-c", WITHOUT, str(tmp_path)]
+    done = subprocess.run(command, cwd=Path(__file__).parents[2], capture_output=True, text=True, timeout=60)
+    assert done.returncode == 0, done.stderr
