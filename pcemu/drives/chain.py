@@ -24,7 +24,7 @@ import contextlib
 from array import array
 from collections.abc import Iterator, Sequence
 from itertools import pairwise
-from typing import NamedTuple
+from typing import NamedTuple, TypeGuard
 
 import numpy as np
 
@@ -92,7 +92,7 @@ class Chain:
         self._full_unit = (1 << self._unit_sectors) - 1
         self._max_units = MAP_MEMORY // (2 * self._unit_sectors + ENTRY_MEMORY)
         self._map = {}
-        images = [layer if isinstance(layer, SparseLayer | FlatDrive) else None for layer in layers]
+        images = [layer if _has_descriptor(layer) else None for layer in layers]
         self._nobody = len(layers)  # the owner of zeros that are in no layer
         self._images = [*images, None]
         self._fds = [NOWHERE if image is None else image.file.fd for image in self._images]
@@ -340,6 +340,11 @@ class Chain:
             raise ValueError(f"{size} bytes are not whole sectors of {SECTOR_SIZE}")
         if lba < 0 or lba + size // SECTOR_SIZE > self._sectors:
             raise ValueError(f"sectors {lba}+{size // SECTOR_SIZE} are outside a drive of {self._sectors}")
+
+
+def _has_descriptor(layer: Layer) -> TypeGuard[SparseLayer | FlatDrive]:
+    """False for drives of other kinds, and for those whose file is on a server: their read() is asked."""
+    return isinstance(layer, SparseLayer) or (isinstance(layer, FlatDrive) and layer.file.fd >= 0)
 
 
 def _owners_and_places(

@@ -26,12 +26,12 @@ from pcemu.drives.hostfile import HOST, Host
 from pcemu.drives.intents import refuse_target
 from pcemu.drives.newfile import write_new
 from pcemu.drives.open import open_layer
-from pcemu.drives.parents import locators_for, parent_name, places_for, vhd_time
+from pcemu.drives.parents import locators_for, parent_name, places_for, url_locators, url_name, vhd_time
 from pcemu.drives.probe import Format
 from pcemu.drives.raw import FlatDrive
 from pcemu.drives.registry import register
 from pcemu.drives.sparse import SparseLayer
-from pcemu.drives.vhd import FixedVhd, vhd_geometry
+from pcemu.drives.vhd import vhd_geometry
 from pcemu.drives.vhd_header import MAX_BLOCK_SIZE, MIN_BLOCK_SIZE
 from pcemu.errors import UsageError
 
@@ -49,6 +49,7 @@ class Parent(NamedTuple):
     time: int
     block_size: int
     fingerprint: Fingerprint | None
+    url: str = ""  # of one on a server
 
 
 def create_raw(path: str | os.PathLike[str], size: int, *, host: Host = HOST) -> None:
@@ -115,14 +116,14 @@ def facts_of(layer: FlatDrive | SparseLayer) -> Parent:
     layer.flush()
     layer.file.sync()  # also what another process wrote and did not flush
     fingerprint = None
-    if isinstance(layer, SparseLayer | FixedVhd):
-        unique_id = layer.unique_id
-    else:
+    unique_id = getattr(layer, "unique_id", None)
+    if unique_id is None:
         fingerprint = fingerprint_of(layer.file)
         unique_id = fingerprint.unique_id
     block_size = layer.header.block_size if isinstance(layer, SparseLayer) else DEFAULT_BLOCK_SIZE
-    written = vhd_time(layer.file.status().st_mtime)
-    return Parent(layer.file.path, layer.sectors, unique_id, written, block_size, fingerprint)
+    url = layer.url if isinstance(layer, FlatDrive) else ""
+    written = 0 if url else vhd_time(layer.file.status().st_mtime)  # 0: nobody knows
+    return Parent(layer.file.path, layer.sectors, unique_id, written, block_size, fingerprint, url)
 
 
 def check_size(size: int) -> None:
@@ -171,7 +172,7 @@ def sparse_parts(
     header = layout.Header(bat_offset=after_header, bat_entries=entries, block_size=block_size)
     locator_data = b""
     if parent is not None:
-        locators = locators_for(path, parent.path)
+        locators = url_locators(parent.url) if parent.url else locators_for(path, parent.path)
         if parent.fingerprint is not None:
             locators.append((layout.LOCATOR_FINGERPRINT, parent.fingerprint.pack()))
         places, locator_data = places_for(locators, after_header)
@@ -179,7 +180,7 @@ def sparse_parts(
             bat_offset=after_header + len(locator_data),
             parent_id=parent.unique_id,
             parent_time=parent.time,
-            parent_name=parent_name(parent.path),
+            parent_name=url_name(parent.url) if parent.url else parent_name(parent.path),
             locators=tuple(places),
         )
     bat_size = -(-entries * layout.BAT_ENTRY_SIZE // SECTOR_SIZE) * SECTOR_SIZE

@@ -15,7 +15,7 @@ from pcemu.drives.probe import Ends, Format
 from pcemu.drives.raw import RawDrive
 from pcemu.drives.registry import Child, read_child
 from pcemu.drives.vhd_header import VhdFacts, footer_geometry, read_facts
-from pcemu.drives.vhd_layout import EPOCH, NO_BLOCK, TYPE_NAMES
+from pcemu.drives.vhd_layout import EPOCH, LOCATOR_CACHE, NO_BLOCK, TYPE_NAMES
 from pcemu.errors import ImageFormatError
 
 
@@ -43,6 +43,7 @@ class ImageFacts(NamedTuple):
     blocks_used: int | None = None
     footer_lost: bool = False
     child: Child | None = None
+    url: str | None = None  # of the image on a server that this is the cache of
 
 
 def facts_about(path: StrPath, format: Format | None = None, *, host: Host = HOST) -> ImageFacts:
@@ -87,7 +88,17 @@ def _of_vhd(file: HostFile, format: Format, facts: VhdFacts, host: Host) -> Imag
         blocks=total,
         blocks_used=total - facts.bat[:total].count(NO_BLOCK),
         child=read_child(file.path, host) if format is Format.DIFFERENCING else None,
+        url=_url(facts),
     )
+
+
+def _url(facts: VhdFacts) -> str | None:
+    for code, data in facts.locators:
+        if code == LOCATOR_CACHE:
+            from pcemu.drives.remote.cache_file import unpack_origin
+
+            return unpack_origin(data, "").url
+    return None
 
 
 def _common(file: HostFile, format: Format, host: Host) -> ImageFacts:

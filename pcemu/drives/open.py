@@ -72,7 +72,7 @@ def open_layer(path: str, read_only: bool, format: Format | None, host: Host) ->
     """Open one image without its parents."""
     file = host.open_image(path, read_only=read_only)
     try:
-        return _layer_in(file, format)
+        return _layer_in(file, format, host)
     except OSError as error:
         file.close()
         raise ImageAccessError(f"{path}: cannot be read: {error.strerror}; check its disk") from error
@@ -81,16 +81,21 @@ def open_layer(path: str, read_only: bool, format: Format | None, host: Host) ->
         raise
 
 
-def _layer_in(file: HostFile, format: Format | None) -> FlatDrive | SparseLayer:
+def _layer_in(file: HostFile, format: Format | None, host: Host) -> FlatDrive | SparseLayer:
     if format is Format.RAW:
         return RawDrive.on(file)
     ends = Ends(file)
     if format is None and not ends.have_vhd_traces():
         return RawDrive.on(file)
+    from pcemu.drives.sparse import SparseLayer
     from pcemu.drives.vhd import open_vhd  # brings construct, which is slow to import
     from pcemu.drives.vhd_layout import TYPE_NAMES
 
     layer = open_vhd(ends)
+    if isinstance(layer, SparseLayer) and layer.is_cache:
+        from pcemu.drives.remote.drive import open_cached
+
+        return open_cached(layer, host)
     found = TYPE_NAMES[layer.footer.type]
     if format is not None and found != format:
         layer.close()

@@ -2,10 +2,12 @@
 
 A child has up to eight *locators* and the parent's bare name. They are tried in this order: the path relative
 to the child, the name beside the child, the absolute path. The first that exists is the parent, or it is
-refused: another image would give wrong data.
+refused: another image would give wrong data. The absolute path may also be the address of an image on a
+server, which its cache stands for (:mod:`pcemu.drives.remote`).
 
 Whoever made the child chose what is in there, so a path may be a trap. Without ``allow_outside`` only files
-in the child's own folder, or below it, are opened; never a network share, a device, or a FIFO.
+in the child's own folder, or below it, are opened; never a network share, a device, or a FIFO. A server is
+only asked when its user has named the address before.
 """
 
 from __future__ import annotations
@@ -22,11 +24,13 @@ from pcemu.drives.drive import SECTOR_SIZE
 from pcemu.drives.fingerprint import Fingerprint, fingerprint_of, unpack_fingerprint
 from pcemu.drives.hostfile import HOST, Host
 from pcemu.drives.raw import FlatDrive
+from pcemu.drives.remote.address import is_url
 from pcemu.drives.sparse import SparseLayer
 from pcemu.drives.vhd_layout import Locator
 from pcemu.errors import ImageAccessError, ImageFormatError, ImageNotFoundError, UsageError
 
 RELINK = "name it with `pcemu disk relink`"
+ADDRESS = "address"
 SHARE_MARKS = ("\\\\", "//")
 
 
@@ -59,13 +63,14 @@ def claims_of(child: SparseLayer, folder: str) -> Iterator[Claim]:
             text = _decode(data, "utf-16-le")
             yield Claim("relative locator", text, _native(text, folder))
     name = _decode(child.header.parent_name, "utf-16-be")
-    bare = name.replace("\\", "/").rpartition("/")[2]
+    bare = "" if is_url(name) else name.replace("\\", "/").rpartition("/")[2]
     if bare:
         yield Claim("parent name", name, f"{folder}/{bare}")
     for code, data in child.locators:
         if code == layout.LOCATOR_ABSOLUTE:
             text = _decode(data, "utf-16-le")
-            yield Claim("absolute locator", text, _native(text, None))
+            path = _cache_of(text) if is_url(text) else _native(text, None)
+            yield Claim(ADDRESS if is_url(text) else "absolute locator", text, path)
         elif code == layout.LOCATOR_MAC:
             url = _decode(data, "utf-8")
             yield Claim("file URL", url, _url_path(url))
@@ -79,7 +84,8 @@ def find_parent(child: SparseLayer, folder: str, *, allow_outside: bool, host: H
     """
     tried, refused = [], []
     for claim in claims_of(child, folder):
-        beside = claim.path is not None and _beside(claim.path, folder)
+        address = claim.source == ADDRESS
+        beside = claim.path is not None and (address or _beside(claim.path, folder))
         why = None if beside else _refusal(claim, folder, allow_outside)
         if why is not None:
             refused.append(f"{claim.source} {claim.text!r} ({why})")
@@ -92,8 +98,8 @@ def find_parent(child: SparseLayer, folder: str, *, allow_outside: bool, host: H
             continue
         kind = status.st_mode
         if stat.S_ISREG(kind) or (stat.S_ISBLK(kind) and allow_outside):
-            real = claim.path if beside else os.path.realpath(claim.path)
-            its_folder = folder if beside else os.path.dirname(real)  # noqa: PTH120
+            real = claim.path if beside and not address else os.path.realpath(claim.path)
+            its_folder = folder if beside and not address else os.path.dirname(real)  # noqa: PTH120
             return Place(claim.path, real, its_folder, (status.st_dev, status.st_ino))
         refused.append(f"{claim.source} {claim.text!r} (no file)")
     if refused:
@@ -109,6 +115,8 @@ def find_parent(child: SparseLayer, folder: str, *, allow_outside: bool, host: H
 
 def _refusal(claim: Claim, folder: str, allow_outside: bool) -> str | None:
     """Why a claim that is not for a file beside the child is not even looked at; None when it is."""
+    if claim.source == ADDRESS:
+        return f"not used here before: `pcemu disk info {claim.text}` makes it known if you trust it"
     if claim.text.startswith(SHARE_MARKS) and claim.source != "file URL":
         return "a network share"
     if claim.path is None:
@@ -118,6 +126,18 @@ def _refusal(claim: Claim, folder: str, allow_outside: bool) -> str | None:
     if not _inside(claim.path, folder):
         return "outside the child's folder"
     return None
+
+
+def _cache_of(url: str) -> str | None:
+    """The cache of a remote image that the user has named before; None when there is none."""
+    from pcemu.drives.remote.cache_folder import cache_path  # few children have such a parent
+    from pcemu.drives.remote.source import SETTINGS
+
+    try:
+        path = cache_path(url, SETTINGS.folder())
+        return os.path.realpath(path) if path.exists() else None
+    except (OSError, ValueError):
+        return None
 
 
 def _inside(path: str, folder: str) -> bool:
@@ -265,6 +285,16 @@ def locators_for(child: str, parent: str) -> list[tuple[bytes, bytes]]:
         url = "file://localhost" + quote(parent, errors="surrogateescape")
         found.append((layout.LOCATOR_MAC, url.encode()))
     return found
+
+
+def url_locators(url: str) -> list[tuple[bytes, bytes]]:
+    """(code, data) of the one locator of a parent on a server: where Windows has an absolute path."""
+    return [(layout.LOCATOR_ABSOLUTE, url.encode("utf-16-le"))]
+
+
+def url_name(url: str) -> bytes:
+    """An address as the header holds it, in place of a bare name."""
+    return url.encode("utf-16-be")[: layout.PARENT_NAME_SIZE - 2].ljust(layout.PARENT_NAME_SIZE, b"\0")
 
 
 def parent_name(path: str) -> bytes:

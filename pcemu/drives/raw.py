@@ -15,6 +15,8 @@ from pcemu.errors import ImageAccessError, ImageFormatError
 class FlatDrive:
     """A drive whose sectors lie one behind the other from the start of a file, which it closes."""
 
+    url = ""  # the address of an image on a server
+
     def __init__(self, file: HostFile, sectors: int, fallback: Geometry | None = None) -> None:
         """``fallback`` is the geometry when the partition table does not tell one."""
         self.file = file

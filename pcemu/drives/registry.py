@@ -142,6 +142,8 @@ def _child_in(file: HostFile, host: Host) -> Child | None:
     if facts.footer.type != TYPE_DIFFERENCING:
         return None
     layer = SparseLayer(file, facts)
+    if layer.is_cache:  # stands for the image on the server, which has no parent
+        return None
     place, missing = None, ""
     try:
         folder = parents.real_folder(file.path)

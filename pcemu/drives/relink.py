@@ -12,7 +12,14 @@ from pcemu.drives.hostfile import HOST, Host, HostFile
 from pcemu.drives.intents import refuse_target
 from pcemu.drives.lineage import StrPath, told
 from pcemu.drives.open import open_drive, open_layer
-from pcemu.drives.parents import check_parent, fingerprint_kept, locators_for, parent_name
+from pcemu.drives.parents import (
+    check_parent,
+    fingerprint_kept,
+    locators_for,
+    parent_name,
+    url_locators,
+    url_name,
+)
 from pcemu.drives.probe import Ends, Format
 from pcemu.drives.raw import FlatDrive
 from pcemu.drives.registry import register
@@ -102,11 +109,12 @@ def _check_whole(
 
 def _write_parent(file: HostFile, facts: VhdFacts, parent: Parent, host: Host) -> None:
     assert facts.header is not None
-    locators = locators_for(file.path, parent.path)
+    locators = url_locators(parent.url) if parent.url else locators_for(file.path, parent.path)
     if parent.fingerprint is not None:
         locators.append((layout.LOCATOR_FINGERPRINT, parent.fingerprint.pack()))
+    name = url_name(parent.url) if parent.url else parent_name(parent.path)
     header = facts.header._replace(
-        parent_id=parent.unique_id, parent_time=parent.time, parent_name=parent_name(parent.path)
+        parent_id=parent.unique_id, parent_time=parent.time, parent_name=name
     )
     register(file.path, parent.path, host)
     switch_structures(file, facts, facts.footer, header, locators)

@@ -33,7 +33,7 @@ from pcemu.drives.drive import SECTOR_SIZE, Geometry
 from pcemu.drives.geometry import default_geometry
 from pcemu.drives.hostfile import HostFile
 from pcemu.drives.vhd_header import VhdFacts, bitmap_size, footer_geometry
-from pcemu.drives.vhd_layout import BAT_ENTRY_SIZE, NO_BLOCK, TYPE_DIFFERENCING
+from pcemu.drives.vhd_layout import BAT_ENTRY_SIZE, LOCATOR_CACHE, NO_BLOCK, TYPE_DIFFERENCING
 from pcemu.errors import ImageFormatError
 
 PAGE_SECTORS = 4096
@@ -100,6 +100,11 @@ class SparseLayer:
     def unique_id(self) -> bytes:
         """The id by which children know this image."""
         return self.footer.unique_id
+
+    @property
+    def is_cache(self) -> bool:
+        """True when this is what was read from a server: see pcemu.drives.remote."""
+        return any(code == LOCATOR_CACHE for code, _ in self.locators)
 
     @property
     def read_only(self) -> bool:

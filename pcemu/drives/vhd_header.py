@@ -24,7 +24,7 @@ from pcemu.drives.vhd_layout import (
     Footer,
     Header,
 )
-from pcemu.errors import ImageFormatError
+from pcemu.errors import ImageAccessError, ImageFormatError
 
 MIN_BLOCK_SIZE = 4096
 MAX_BLOCK_SIZE = 256 << 20
@@ -81,6 +81,11 @@ def _facts(ends: Ends, footer: Footer, end: int, *, tail_lost: bool) -> VhdFacts
     bat = _read_bat(ends, footer, header, end)
     used = header.locators if footer.type == layout.TYPE_DIFFERENCING else ()
     locators = [(each.code, ends.read(each.data_offset, each.data_length)) for each in used]
+    if not ends.file.read_only and any(code == layout.LOCATOR_CACHE for code, _ in locators):
+        raise ImageAccessError(
+            f"{ends.file.path}: is the cache of an image on a server, which is read-only, expected another "
+            f"image to write to; save changes as a branch, or convert it to an image of its own"
+        )
     if tail_lost:
         end = end_of_structures(footer, header, bat)
     return VhdFacts(footer, header, locators, bat, end, tail_lost)

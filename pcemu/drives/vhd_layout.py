@@ -51,6 +51,7 @@ LOCATOR_RELATIVE = b"W2ru"  # UTF-16LE, .\parent.vhd
 LOCATOR_ABSOLUTE = b"W2ku"  # UTF-16LE
 LOCATOR_MAC = b"MacX"  # UTF-8 file URL
 LOCATOR_FINGERPRINT = b"pcFp"  # ours: what a raw parent looked like; others skip codes they do not know
+LOCATOR_CACHE = b"pcCa"  # ours: the file is a cache, and of what
 
 CHECKSUM_IN_FOOTER = 64
 CHECKSUM_IN_HEADER = 36

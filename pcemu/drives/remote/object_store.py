@@ -1,0 +1,187 @@
+"""Files on web servers and in object stores, through fsspec, which knows some thirty kinds of them.
+
+Each read says which version it wants (If-Match and the like), so that a file that is replaced between two
+reads gives an error and not a mixture: s3fs does that by itself, for HTTP it is done here.
+
+**Not implemented**: version checks between two reads for stores other than HTTP and S3; there the version is
+compared whenever a connection is made.
+"""
+
+from __future__ import annotations
+
+import errno
+import threading
+from typing import Any
+
+from pcemu.drives.remote.address import NBD_SCHEMES, scheme_of
+from pcemu.errors import ImageAccessError, ImageFormatError, ImageNotFoundError, PcemuError, UsageError
+
+INSTALL = "pip install 'pcemu[remote]'"
+WEB = ("http", "https")
+# What stores call the thing that changes with the content, the best first.
+VERSION_KEYS = ("ETag", "etag", "VersionId", "generation", "md5Hash", "Content-MD5", "Digest", "ino")
+TIME_KEYS = ("Last-Modified", "LastModified", "last_modified", "mtime", "updated", "modified")
+BLOCK_SIZE = 1 << 20  # fsspec wants one; nothing is read ahead there
+PRECONDITION_FAILED = 412  # of HTTP
+LOST_STATUS = (408, 425, 429, 500, 502, 503, 504)  # it may work the next time
+
+
+class ObjectSource:
+    """A file that fsspec reads; a ByteSource."""
+
+    def __init__(self, url: str, timeout: float) -> None:
+        self._url = url
+        self._web = scheme_of(url) in WEB
+        self._fs, self._path = _file_system(url, timeout)
+        try:
+            self._info: dict[str, Any] = self._fs.info(self._path)
+            self._check_info()
+            self._version = _version(self._info)
+            self._options: dict[str, Any] = {}
+            if self._web:
+                self._options = {"headers": _conditions(self._info), "size": self.size}
+            self._files = threading.local()
+            if self._web:
+                self._check_ranges()
+        except (PcemuError, ConnectionError, TimeoutError):
+            raise
+        except Exception as error:  # each store has exceptions of its own
+            raise self._explain(error) from error
+
+    def _check_info(self) -> None:
+        if self._info.get("type", "file") != "file":
+            raise ImageFormatError(f"{self._url}: is a folder, expected a disk image; name a file inside it")
+        if not isinstance(self._info.get("size"), int):
+            raise ImageFormatError(
+                f"{self._url}: the server does not tell the file's size, expected a Content-Length; download "
+                f"the image, or serve it in another way"
+            )
+
+    def _check_ranges(self) -> None:
+        """Ask for the last byte alone: who sends something else sends everything each time."""
+        wrong = self._info.get("partial") is False
+        if not wrong and self.size > 1:
+            try:
+                wrong = len(self.read(self.size - 1, 1)) != 1
+            except ValueError:
+                wrong = True
+        if wrong:
+            raise ImageFormatError(
+                f"{self._url}: the server sends whole files only, expected one that knows Range requests; "
+                f"download the image, or use a server such as nginx or an object store"
+            )
+
+    @property
+    def size(self) -> int:
+        """Of the file, in bytes."""
+        return int(self._info["size"])
+
+    @property
+    def version(self) -> str | None:
+        """The ETag, or else the time of the last change."""
+        return self._version
+
+    def read(self, offset: int, size: int) -> bytes:
+        """``size`` bytes from ``offset`` on; OSError."""
+        try:
+            file = self._file()
+            file.seek(offset)
+            data = file.read(size)
+        except (PcemuError, ValueError):
+            raise
+        except Exception as error:
+            raise self._lost(error) from error
+        if len(data) != size:
+            raise ConnectionError(errno.ECONNRESET, f"{len(data)} bytes came, expected {size}", self._url)
+        return bytes(data)
+
+    def _file(self) -> Any:
+        """This thread's own file object: they have a position."""
+        file = getattr(self._files, "file", None)
+        if file is None:
+            file = self._fs.open(
+                self._path, "rb", block_size=BLOCK_SIZE, cache_type="none", **self._options
+            )
+            found = getattr(file, "details", None)
+            if not self._web and isinstance(found, dict) and _version(found) != self._version:
+                raise ConnectionError(errno.ECONNRESET, "the file was changed", self._url)
+            self._files.file = file
+        return file
+
+    def close(self) -> None:
+        """fsspec keeps its sessions by itself."""
+
+    def _lost(self, error: Exception) -> OSError:
+        """What a failed read means; those that may work the next time are a ConnectionError."""
+        status = getattr(error, "status", None)
+        text = f"{type(error).__name__}: {error}".rstrip(": ")
+        if isinstance(error, FileNotFoundError) or status in (404, 410):
+            return ConnectionError(errno.ECONNRESET, "the file is not there any more", self._url)
+        if status == PRECONDITION_FAILED:
+            return ConnectionError(errno.ECONNRESET, "the file was changed", self._url)
+        if status is None or status in LOST_STATUS:
+            return ConnectionError(errno.ECONNRESET, text, self._url)
+        return OSError(errno.EIO, text, self._url)
+
+    def _explain(self, error: Exception) -> PcemuError:
+        """A sentence for what kept a file from being opened."""
+        status = getattr(error, "status", None)
+        text = f"{type(error).__name__}: {error}".rstrip(": ").partition("\n")[0]
+        if isinstance(error, FileNotFoundError) or status in (404, 410):
+            return ImageNotFoundError(f"{self._url}: no such file on the server; check the address")
+        if isinstance(error, PermissionError) or status in (401, 403) or "Credentials" in text:
+            return ImageAccessError(
+                f"{self._url}: the server does not let you read it ({text}); give your credentials as the "
+                f"service takes them from its settings or the environment"
+            )
+        return ImageAccessError(
+            f"{self._url}: cannot be reached: {text}; is the server running, and may this computer reach it?"
+        )
+
+
+def _file_system(url: str, timeout: float) -> tuple[Any, str]:
+    """fsspec's file system for an address, and the path in it."""
+    scheme = scheme_of(url)
+    try:
+        import fsspec
+
+        if scheme not in fsspec.available_protocols():
+            raise UsageError(
+                f"{url}: {scheme}:// is not known, expected one of {', '.join(NBD_SCHEMES)}, http, https, s3 "
+                f"or another that fsspec knows; check the address"
+            )
+        options: dict[str, Any] = {}
+        if scheme in WEB:
+            import aiohttp
+
+            limits = aiohttp.ClientTimeout(total=timeout, connect=timeout, sock_read=timeout)
+            options = {"client_kwargs": {"timeout": limits, "trust_env": True}}
+        fs, path = fsspec.core.url_to_fs(url, use_listings_cache=False, skip_instance_cache=True, **options)
+    except ImportError as error:
+        raise UsageError(
+            f"{url}: needs a package that is not installed ({error.name or error}); {INSTALL} installs what "
+            f"HTTP and S3 need"
+        ) from error
+    except PcemuError:
+        raise
+    except Exception as error:
+        raise UsageError(f"{url}: cannot be used: {error}; check the address") from error
+    return fs, path
+
+
+def _version(info: dict[str, Any]) -> str | None:
+    for key in (*VERSION_KEYS, *TIME_KEYS):
+        if info.get(key):
+            return f"{key} {info[key]}"
+    return None
+
+
+def _conditions(info: dict[str, Any]) -> dict[str, str]:
+    """Headers with which a web server gives this version or none. A weak ETag would match nothing."""
+    headers = {"Accept-Encoding": "identity"}
+    etag = info.get("ETag", "")
+    if etag and not etag.startswith("W/"):
+        headers["If-Match"] = etag
+    elif info.get("Last-Modified"):
+        headers["If-Unmodified-Since"] = info["Last-Modified"]
+    return headers
