@@ -21,7 +21,7 @@ as somebody watches, so that nobody pays for it otherwise.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 from pcemu.errors import UsageError
@@ -73,7 +73,11 @@ class PortBus:
 
     Most accesses are a byte wide and to a port as wide, so these have a short cut: ``byte_reads`` and
     ``byte_writes`` hold function and register of each such port, and None where the port is wider.
+    ``no_reads`` and ``no_writes``, which are always None, stand in for them while there is no short cut.
     """
+
+    no_reads: Sequence[tuple[Read, int] | None] = (None,) * PORTS
+    no_writes: Sequence[tuple[Write, int] | None] = (None,) * PORTS
 
     def __init__(self) -> None:
         self.handlers: dict[int, Handler] = {}

@@ -17,7 +17,7 @@ from unicorn import x86_const
 from pcemu.bus import PortBus
 from pcemu.cpu.control import INTERCEPT_BASE, ControlRegisters
 from pcemu.cpu.cpuid import RESET_EDX, cpuid
-from pcemu.cpu.engine import CPUID, RDTSC, REFUSED, Engine
+from pcemu.cpu.engine import CPUID, NO_CODE, RDTSC, REFUSED, Engine
 from pcemu.cpu.faults import DEBUG, GENERAL_PROTECTION, INVALID_OPCODE, Fault, PageFault, TripleFault
 from pcemu.cpu.interrupts import Interrupts
 from pcemu.cpu.io_guard import IoGuard
@@ -129,8 +129,8 @@ class Cpu:
     def __init__(self, memory: Memory, bus: PortBus, public_state: bool | None = None) -> None:
         self._engine = engine = Engine()
         self._handlers = bus.handlers
-        self._byte_reads, self._byte_writes = bus.byte_reads, bus.byte_writes
         self._bus = bus
+        self._on_mode(False)
         self._error: BaseException | None = None
         self._ram = memoryview(memory.ram)
         engine.map_buffer(0, memory.ram)
@@ -141,8 +141,10 @@ class Cpu:
         self._state = state = open_state(engine, self._ram, public_state)
         self._q, self._d, self._h = state.q, state.d, state.h
         self._fpu_status = state.fpu_status
-        self._halted = state.halted
+        self._halted, self._invalid_address = state.halted, state.invalid_address
+        self._software_interrupt = state.software_interrupt
         self.mmu = Mmu(engine, state, self._ram, memory.read_only)
+        self.mmu.on_mode = self._on_mode
         self._counter = counter = slice_counter(engine, state)
         self._budget = counter.budget
         self.set_request = counter.set_request
@@ -272,15 +274,21 @@ class Cpu:
         """The run ended for an exception that is ours to deliver: do so. False when it ended otherwise."""
         if self._error is not None or self._shutdown is not None:
             return False
-        if self._guard.refused is not None:
-            fault = self._guard.settle()
-        elif status == REFUSED and self.mmu.page_fault is not None:
-            fault = PageFault(self._state.invalid_address[0] & 0xFFFFFFFF, self.mmu.page_fault)
-            self.mmu.page_fault = None
-        else:
-            return False
+        error_code = self.mmu.page_fault
+        try:
+            if self._guard.refused is not None:
+                self._interrupts.deliver_fault(self._guard.settle())
+            elif status == REFUSED and error_code is not None:
+                self.mmu.page_fault = None
+                self._interrupts.deliver_page_fault(self._invalid_address[0] & 0xFFFFFFFF, error_code)
+            elif status == NO_CODE:  # FF FF … is an invalid instruction
+                self._count_invalid()
+                self._interrupts.deliver_fault(Fault(INVALID_OPCODE))
+            else:
+                return False
+        except TripleFault as end:
+            self._shut_down(end)
         self._budget[0] -= INTERRUPT_TICKS
-        self._deliver_fault(fault)
         return self._shutdown is None
 
     @property
@@ -305,19 +313,14 @@ class Cpu:
         self._halted[0] = 0
         try:
             self._interrupts.deliver_external(vector)
-        except TripleFault:
-            self._shut_down(vector)
+        except TripleFault as end:
+            self._shut_down(end)
             self._report_shutdown()
 
-    def _deliver_fault(self, fault: Fault) -> None:
-        try:
-            self._interrupts.deliver_fault(fault)
-        except TripleFault:
-            self._shut_down(fault.vector)
-
-    def _shut_down(self, vector: int) -> None:
+    def _shut_down(self, end: TripleFault) -> None:
         """A triple fault: nothing more is executed until a reset."""
-        self._shutdown = f"triple fault: interrupt {vector:02X}h could not be delivered at {self.location}"
+        what = f"interrupt {end.vector:02X}h could not be delivered"
+        self._shutdown = f"triple fault: {what} at {self.location}"
         self._engine.stop()
 
     def _report_shutdown(self) -> None:
@@ -339,9 +342,9 @@ class Cpu:
                 self._on_special(vector)
             else:
                 self._interrupts.deliver(vector)
-            self._d[self._state.software_interrupt] = 0  # an intercept would take it for its own
-        except TripleFault:
-            self._shut_down(vector)
+            self._d[self._software_interrupt] = 0  # an intercept would take it for its own
+        except TripleFault as end:
+            self._shut_down(end)
         except BaseException as error:
             self._fail(error)
 
@@ -359,7 +362,7 @@ class Cpu:
                 self._interrupts.deliver_fault(Fault(DEBUG))
         elif self._guard.refused is not None:
             self._interrupts.deliver_fault(self._guard.settle())
-        elif self._d[self._state.software_interrupt] or q[dr6] & (DR6_BREAKPOINTS | DR6_SINGLE_STEP):
+        elif self._d[self._software_interrupt] or q[dr6] & (DR6_BREAKPOINTS | DR6_SINGLE_STEP):
             self._control.watch_resume_flag()
             self._interrupts.deliver(vector)
         else:
@@ -368,14 +371,14 @@ class Cpu:
     def _on_invalid(self, uc: int, data: int) -> bool:
         state = self._state
         try:
-            if self._d[state.software_interrupt]:
+            if self._d[self._software_interrupt]:
                 self._q[EIP] = self._q[state.next_eip]  # INT 6: EIP goes past it
             else:
                 self._count_invalid()
             self._interrupts.deliver(INVALID_OPCODE)
-            self._d[state.software_interrupt] = 0
-        except TripleFault:
-            self._shut_down(INVALID_OPCODE)
+            self._d[self._software_interrupt] = 0
+        except TripleFault as end:
+            self._shut_down(end)
         except BaseException as error:
             self._fail(error)
         return True
@@ -400,19 +403,19 @@ class Cpu:
     def _on_in(self, uc: int, port: int, size: int, data: int) -> int:
         try:
             self._budget[0] -= PORT_TICKS
-            if self._q[CR0] & CR0_PE and not self._may_access(port, size):
-                return 0
             if size == 1:
-                answer = self._byte_reads[port]
+                answer = self._free_reads[port]
                 if answer is not None:
                     read, register = answer
                     return read(register)
-            return self._wide_in(port, size)
+            return self._guarded_in(port, size)
         except BaseException as error:
             self._fail(error)
             return 0
 
-    def _wide_in(self, port: int, size: int) -> int:
+    def _guarded_in(self, port: int, size: int) -> int:
+        if self._q[CR0] & CR0_PE and not self._may_access(port, size):
+            return 0
         handler = self._handlers.get(port)
         if handler is not None and handler.read_block is not None:
             value = self._string_io.read(handler, size)
@@ -424,24 +427,30 @@ class Cpu:
     def _on_out(self, uc: int, port: int, size: int, value: int, data: int) -> None:
         try:
             self._budget[0] -= PORT_TICKS
-            if self._q[CR0] & CR0_PE and not self._may_access(port, size):
-                return
             if size == 1:
-                answer = self._byte_writes[port]
+                answer = self._free_writes[port]
                 if answer is not None:
                     write, register = answer
                     write(register, value & 0xFF)
                     return
-            self._wide_out(port, size, value)
+            self._guarded_out(port, size, value)
         except BaseException as error:
             self._fail(error)
 
-    def _wide_out(self, port: int, size: int, value: int) -> None:
+    def _guarded_out(self, port: int, size: int, value: int) -> None:
+        if self._q[CR0] & CR0_PE and not self._may_access(port, size):
+            return
         handler = self._handlers.get(port)
         if handler is not None and handler.write_block is not None and self._string_io.write(handler, size):
             self._charge_block()
         else:
             self._bus.write(port, size, value)
+
+    def _on_mode(self, protected: bool) -> None:
+        """Protected mode was entered or left: only in real mode is every port free for all."""
+        bus = self._bus
+        self._free_reads = bus.no_reads if protected else bus.byte_reads
+        self._free_writes = bus.no_writes if protected else bus.byte_writes
 
     def _charge_block(self) -> None:
         self._budget[0] -= self._string_io.moved * TICKS_PER_BLOCK_ITEM

@@ -5,6 +5,7 @@ Intel's Software Developer's Manual, volume 3, "Segment descriptors" and "Gate d
 
 from __future__ import annotations
 
+from functools import lru_cache
 from typing import NamedTuple
 
 from pcemu.cpu.faults import Fault
@@ -35,33 +36,52 @@ LOCAL = 4  # of a selector: in the LDT
 _INDEX = 0xFFF8
 SELECTOR_IN_ERROR = 0xFFFC
 
+_REMEMBERED = 1024  # descriptors, for the next time
+
 
 class Descriptor(NamedTuple):
-    """``flags`` is the second word, which is what the engine keeps, too."""
+    """A segment's; ``flags`` is the second word, which is what the engine keeps, too.
 
-    low: int
+    ``base``: linear address. ``limit``: offset of the last byte. ``kind``: S bit and type. ``dpl``: privilege
+    level.
+    """
+
+    base: int
+    limit: int
     flags: int
+    kind: int
+    dpl: int
 
-    @property
-    def base(self) -> int:
-        """Linear address of the segment."""
-        return self.low >> 16 | (self.flags & 0xFF) << 16 | self.flags & 0xFF000000
 
-    @property
-    def limit(self) -> int:
-        """Offset of the last byte."""
-        limit = self.low & 0xFFFF | self.flags & 0xF0000
-        return limit << 12 | 0xFFF if self.flags & GRANULAR else limit
+class Gate(NamedTuple):
+    """``kind``: S bit and type. ``dpl``: descriptor privilege level."""
 
-    @property
-    def kind(self) -> int:
-        """S bit and type."""
-        return self.flags >> 8 & 0x1F
+    selector: int
+    offset: int
+    kind: int
+    dpl: int
+    present: int
 
-    @property
-    def dpl(self) -> int:
-        """Descriptor privilege level."""
-        return self.flags >> 13 & 3
+
+@lru_cache(_REMEMBERED)
+def segment(low: int, high: int) -> Descriptor:
+    """What the two words of a segment descriptor say."""
+    limit = low & 0xFFFF | high & 0xF0000
+    return Descriptor(
+        base=low >> 16 | (high & 0xFF) << 16 | high & 0xFF000000,
+        limit=limit << 12 | 0xFFF if high & GRANULAR else limit,
+        flags=high,
+        kind=high >> 8 & 0x1F,
+        dpl=high >> 13 & 3,
+    )
+
+
+@lru_cache(_REMEMBERED)
+def gate(low: int, high: int) -> Gate:
+    """What the two words of a gate say; the upper half of a 16-bit gate's offset is not looked at."""
+    kind = high >> 8 & 0x1F
+    offset = (high & 0xFFFF0000 if kind & GATE_IS_32 else 0) | low & 0xFFFF
+    return Gate(low >> 16, offset, kind, high >> 13 & 3, high & PRESENT)
 
 
 def read_descriptor(state: EngineState, mmu: Mmu, selector: int, vector: int, external: int) -> Descriptor:
@@ -71,7 +91,7 @@ def read_descriptor(state: EngineState, mmu: Mmu, selector: int, vector: int, ex
     index = selector & _INDEX
     if index + 7 > limit:
         raise Fault(vector, selector & SELECTOR_IN_ERROR | external)
-    return Descriptor._make(mmu.read_pair(base + index))
+    return segment(*mmu.read_pair(base + index))
 
 
 def stack_has_room(offset: int, size: int, limit: int, flags: int) -> bool:

@@ -38,14 +38,15 @@ PERMIT_EXEC = unicorn_const.UC_PROT_EXEC
 EngineError: Any = UcError
 # What a run returns when a TLB fill was refused
 REFUSED = unicorn_const.UC_ERR_EXCEPTION
+# … and when it went on to where no memory is
+NO_CODE = unicorn_const.UC_ERR_FETCH_PROT
 CPUID, RDTSC = x86_const.UC_X86_INS_CPUID, x86_const.UC_X86_INS_RDTSC
 
 # Memory for translated code; when it is full, all is thrown away. Left alone it grows to 1 GiB, and a guest
 # that changes its own code (as the int86() of DOS compilers does for each call) fills that quickly.
 TRANSLATIONS = 32 << 20
 # No address ends a run: with exits enabled and none set, ``until`` is not looked at.
-_NO_END = _U64(1 << 40)
-_NO_COUNT = ctypes.c_size_t(0)
+_NO_END = 1 << 40
 
 
 class Engine:
@@ -60,6 +61,7 @@ class Engine:
         self._buffer = _U32()
         self._buffer_pointer = ctypes.byref(self._buffer)
         self._flush_tlb = (unicorn_const.UC_CTL_TLB_FLUSH, unicorn_const.UC_CTL_IO_WRITE)
+        self._start = uclib.uc_emu_start
         self.stopped = False
         # Wraps every hook that looks at the state (context_state.py)
         self.around_hooks: Callable[[Callable[..., Any]], Callable[..., Any]] = lambda function: function
@@ -145,7 +147,7 @@ class Engine:
 
     def run(self, address: int) -> int:
         """Execute from EIP ``address`` until something stops the run; 0, or Unicorn's error number."""
-        status: int = uclib.uc_emu_start(self.handle, _U64(address), _NO_END, _U64(0), _NO_COUNT)
+        status: int = self._start(self.handle, address, _NO_END, 0, 0)
         return status
 
     def run_refusing(self, address: int, page: int) -> int:

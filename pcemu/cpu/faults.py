@@ -33,4 +33,8 @@ class PageFault(Fault):
 
 
 class TripleFault(Exception):
-    """The processor shut down: a fault while delivering a double fault."""
+    """The processor shut down: a fault while delivering a double fault. ``vector`` is what began it."""
+
+    def __init__(self, vector: int) -> None:
+        super().__init__(vector)
+        self.vector = vector

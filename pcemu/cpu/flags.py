@@ -7,6 +7,8 @@ they have to be pushed, and asking the engine for them costs more than all the r
 
 from __future__ import annotations
 
+from pcemu.cpu.state import ARITHMETIC_FLAGS, CC_OP_EFLAGS, FLAG_DF, EngineState
+
 CF, PF, AF, ZF, SF, OF = 0x1, 0x4, 0x10, 0x40, 0x80, 0x800
 UNKNOWN = -1
 
@@ -18,6 +20,19 @@ _OPERATIONS = {
     first + size: (kind, 0x80 << (8 << size) - 8) for kind, first in _FIRST.items() for size in range(3)
 }
 _PARITY = tuple(0 if byte.bit_count() & 1 else PF for byte in range(256))
+
+
+def whole_eflags(
+    state: EngineState, flags: int, result: int, operand: int, operation: int, direction: int
+) -> int:
+    """EFLAGS as the guest sees them, of what the engine keeps in EFLAGS, CC_DST, CC_SRC, CC_OP and DF."""
+    if operation == CC_OP_EFLAGS:
+        arithmetic = operand & ARITHMETIC_FLAGS
+    else:
+        arithmetic = arithmetic_flags(operation, result, operand)
+        if arithmetic < 0:
+            return state.read_eflags()
+    return flags | arithmetic if direction == 1 else flags | arithmetic | FLAG_DF
 
 
 def arithmetic_flags(operation: int, result: int, operand: int) -> int:

@@ -48,7 +48,7 @@ _PERMIT_ALL = PERMIT_READ | PERMIT_WRITE | PERMIT_EXEC
 # Writes to ROM go to a page that nobody reads: one above all memory that a guest can have.
 WRITE_SINK = 0x1_0000_0000
 
-_TOP_FIRST = TOP_ROM.start >> PAGE_SHIFT
+_TOP_START, _TOP_FIRST = TOP_ROM.start, TOP_ROM.start >> PAGE_SHIFT
 
 # Instructions that read descriptors or the TSS on their own behalf
 _PREFIXES = frozenset((0x26, 0x2E, 0x36, 0x3E, 0x64, 0x65, 0x66, 0x67, 0xF0, 0xF2, 0xF3))
@@ -59,6 +59,7 @@ _MAX_INSTRUCTION = 15
 _SYSTEM_TABLES = ((GDT_BASE, GDT_LIMIT), (LDT_BASE, LDT_LIMIT), (TR_BASE, TR_LIMIT))
 
 _pair = Struct("<II").unpack_from
+_LAST_PAIR = PAGE_SIZE - 8
 
 
 class Mmu:
@@ -67,7 +68,8 @@ class Mmu:
 
     ``read_only``: physical addresses in ``ram`` that the guest cannot write to.
     ``page_fault``: the error code of the fill that was refused, until somebody takes it.
-    ``on_task_fill``: called for an access in the middle of a native task switch (tasks.py).
+    ``on_task_fill``: called for an access in the middle of a native task switch (tasks.py). ``on_mode``: told
+    when protected mode was entered or left, before the next instruction: that empties the TLB.
     """
 
     def __init__(self, engine: Engine, state: EngineState, ram: memoryview, read_only: range) -> None:
@@ -77,13 +79,16 @@ class Mmu:
         self._ram = ram
         self._size = len(ram)
         self._rom_start, self._rom_stop = read_only.start >> PAGE_SHIFT, read_only.stop >> PAGE_SHIFT
+        self._last_pair = self._size - 8
         self.tables = PageTables(state, ram, read_only)
         self._entries: dict[int, memoryview] = {}
         self._fetched: set[int] = set()  # physical pages that may hold translated code
         self._mask = _ALL_BITS
         self._identity = False
         self.page_fault: int | None = None
+        self._mode = 0
         self.on_task_fill: Callable[[], None] = lambda: None
+        self.on_mode: Callable[[bool], None] = lambda protected: None
         self.fills = 0
         engine.hook_tlb_fill(self._fill)
 
@@ -101,7 +106,7 @@ class Mmu:
 
     def _gated(self, physical: int) -> int:
         """What the A20 gate makes of an address; the ROM at the top answers whatever A20 is."""
-        return physical & self._mask if physical < TOP_ROM.start else physical
+        return physical & self._mask if physical < _TOP_START else physical
 
     @property
     def paging(self) -> bool:
@@ -122,16 +127,23 @@ class Mmu:
             words[1] = _PERMIT_ALL
             return True
         linear, writable = address, True
-        if self._q[CR0] & CR0_PE:
+        cr0 = self._q[CR0]
+        if cr0 & CR0_PE != self._mode:
+            self._mode = cr0 & CR0_PE
+            self.on_mode(bool(self._mode))
+        if self._mode:
             if access != FETCH and not self._d[_CS_FLAGS]:
                 self.on_task_fill()
-            if self._q[CR0] >> 31:
-                try:
-                    linear, writable = self._translate_for_guest(address, access)
-                except PageFault as fault:
-                    self.page_fault = fault.error_code
+            if cr0 >> 31:
+                user = self._d[HFLAGS] & HF_CPL == 3
+                found = self.tables.look_up(address, access == WRITE, user)
+                if found is None and user and access != FETCH:
+                    found = self._look_up_for_system(address, access)
+                if found is None:
+                    self.page_fault = self.tables.error_code
                     return self._state.refuse(words, address, access, self.instruction)
-        physical = linear & self._mask if linear < TOP_ROM.start else linear
+                linear, writable = found
+        physical = linear & self._mask if linear < _TOP_START else linear
         page = physical >> PAGE_SHIFT
         if access == FETCH and page not in self._fetched:
             self._fetched.add(page)
@@ -151,15 +163,13 @@ class Mmu:
         words[1] = permissions | PERMIT_EXEC if page in self._fetched else permissions
         return True
 
-    def _translate_for_guest(self, address: int, access: int) -> tuple[int, bool]:
-        user = self._d[HFLAGS] & HF_CPL == 3
-        try:
-            return self.tables.translate(address, access == WRITE, user)
-        except PageFault:
-            # The engine does not say which accesses of a user's instruction are the processor's own.
-            if user and access != FETCH and self._is_system_access(address):
-                return self.tables.translate(address, access == WRITE, False)
-            raise
+    def _look_up_for_system(self, address: int, access: int) -> tuple[int, bool] | None:
+        """The engine does not say which accesses of a user's instruction are the processor's own."""
+        error_code = self.tables.error_code
+        if self._is_system_access(address):
+            return self.tables.look_up(address, access == WRITE, False)
+        self.tables.error_code = error_code  # reading the instruction may have met a fault, too
+        return None
 
     def _is_system_access(self, page: int) -> bool:
         q, d = self._q, self._d
@@ -176,8 +186,12 @@ class Mmu:
     def physical(self, linear: int, write: bool = False, user: bool = False) -> int:
         """The physical address behind a linear one; raises PageFault."""
         if self._q[CR0] >> 31:
-            linear = self.tables.translate(linear & _ALL_BITS, write, user)[0]
-        return linear & self._mask if linear < TOP_ROM.start else linear
+            linear &= _ALL_BITS
+            found = self.tables.look_up(linear, write, user)
+            if found is None:
+                raise PageFault(linear, self.tables.error_code)
+            linear = found[0]
+        return linear & self._mask if linear < _TOP_START else linear
 
     def instruction(self) -> bytes:
         """The bytes at CS:EIP, as many as an instruction may have; fewer where its page ends."""
@@ -199,9 +213,9 @@ class Mmu:
     def read_pair(self, linear: int) -> tuple[int, int]:
         """Two 32-bit words, such as a descriptor; raises PageFault."""
         linear &= _ALL_BITS
-        if linear & _PAGE_MASK <= PAGE_SIZE - 8:
+        if linear & _PAGE_MASK <= _LAST_PAIR:
             physical = self.physical(linear)
-            if physical + 8 <= self._size:
+            if physical <= self._last_pair:
                 low, high = _pair(self._ram, physical)
                 return low, high
         low, high = _pair(self.read(linear, 8))

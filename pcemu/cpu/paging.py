@@ -11,7 +11,6 @@ no memory is keep their accessed and dirty bits as they are.
 
 from __future__ import annotations
 
-from pcemu.cpu.faults import PageFault
 from pcemu.cpu.state import CR0, CR0_WP, CR3, CR4, CR4_PSE, EngineState
 
 ENTRY_PRESENT, ENTRY_WRITABLE, ENTRY_USER = 1, 2, 4
@@ -24,10 +23,14 @@ _LARGE_RESERVED = 0x003FE000
 ERROR_PRESENT, ERROR_WRITE, ERROR_USER, ERROR_RESERVED = 1, 2, 4, 8
 
 _NO_MEMORY = 0xFFFFFFFF
+_MAX_WALKS = 4096
 
 
 class PageTables:
     """Walks the tables in guest RAM. ``address_mask``: the address lines that A20 lets through.
+
+    A walk is remembered with the two entries that it met, and is not walked again while they are the same:
+    handlers, stacks and descriptor tables are in few pages, and two looks cost half as much as the walk.
 
     ``read_only``: physical addresses in ``ram`` that stay as they are.
     """
@@ -37,41 +40,77 @@ class PageTables:
         self._words = ram.cast("I")
         self._count = len(self._words)
         self._rom_words = range(read_only.start // 4, read_only.stop // 4)
-        self.address_mask = 0xFFFFFFFF
+        self._mask = 0xFFFFFFFF
+        self._directory = 0  # CR3 of the walks
+        self._walks: dict[int, tuple[int, int, int, int, int, bool]] = {}
+        self.error_code = 0
 
-    def translate(self, linear: int, write: bool, user: bool) -> tuple[int, bool]:
-        """(physical address before A20, writable without another look); raises PageFault.
+    @property
+    def address_mask(self) -> int:
+        """The address lines."""
+        return self._mask
 
-        Sets the accessed and dirty bits. A clean page is not writable without another look.
+    @address_mask.setter
+    def address_mask(self, mask: int) -> None:
+        self._mask = mask
+        self._walks.clear()
+
+    def look_up(self, linear: int, write: bool, user: bool) -> tuple[int, bool] | None:
+        """(physical address before A20, writable without another look).
+
+        None where a page fault is due, whose error code is then in ``error_code``. Sets accessed and dirty
+        bits. A clean page is not writable without another look.
         """
-        q, words, mask = self._q, self._words, self.address_mask
-        directory = (q[CR3] & FRAME | linear >> 20 & 0xFFC) & mask
-        pde_index = directory >> 2
+        words, directory = self._words, self._q[CR3]
+        if directory != self._directory:
+            self._directory = directory
+            self._walks.clear()
+        walk = self._walks.get(linear & FRAME | write << 1 | user)
+        if walk is not None:
+            pde_index, pde, index, entry, frame, writable = walk
+            if words[pde_index] == pde and words[index] == entry:
+                return frame | linear & 0xFFF, writable
+        return self._walk(linear, write, user)
+
+    def _walk(self, linear: int, write: bool, user: bool) -> tuple[int, bool] | None:
+        q, words, mask = self._q, self._words, self._mask
+        pde_index = ((q[CR3] & FRAME | linear >> 20 & 0xFFC) & mask) >> 2
         pde = words[pde_index] if pde_index < self._count else _NO_MEMORY
+        self.error_code = write << 1 | user << 2
         if not pde & ENTRY_PRESENT:
-            raise PageFault(linear, write << 1 | user << 2)
+            return None
         large = pde & ENTRY_LARGE and q[CR4] & CR4_PSE
         if large:
             if pde & _LARGE_RESERVED:
-                raise PageFault(linear, ERROR_RESERVED | ERROR_PRESENT | write << 1 | user << 2)
+                self.error_code |= ERROR_RESERVED | ERROR_PRESENT
+                return None
             index, entry, rights = pde_index, pde, pde
             physical = pde & LARGE_FRAME | linear & LARGE_OFFSET
         else:
             index = ((pde & FRAME | linear >> 10 & 0xFFC) & mask) >> 2
             entry = words[index] if index < self._count else _NO_MEMORY
             if not entry & ENTRY_PRESENT:
-                raise PageFault(linear, write << 1 | user << 2)
+                return None
             rights = pde & entry
             physical = entry & FRAME | linear & 0xFFF
         writable = rights & ENTRY_WRITABLE or not (user or q[CR0] & CR0_WP)
         if (user and not rights & ENTRY_USER) or (write and not writable):
-            raise PageFault(linear, ERROR_PRESENT | write << 1 | user << 2)
+            self.error_code |= ERROR_PRESENT
+            return None
         if not pde & ENTRY_ACCESSED and not large:
             self._set(pde_index, pde | ENTRY_ACCESSED)
         marked = entry | ENTRY_ACCESSED | (ENTRY_DIRTY if write else 0)
         if marked != entry:
             self._set(index, marked)
-        return physical, bool(writable and marked & ENTRY_DIRTY)
+        free = bool(writable and marked & ENTRY_DIRTY)
+        is_marked = pde & ENTRY_ACCESSED and marked == entry
+        depends_on_wp = not (user or rights & ENTRY_WRITABLE)
+        if is_marked and not depends_on_wp and not pde & ENTRY_LARGE and max(pde_index, index) < self._count:
+            if len(self._walks) >= _MAX_WALKS:
+                self._walks.clear()
+            walk = pde_index, pde, index, entry, entry & FRAME, free
+            self._walks[linear & FRAME | write << 1 | user] = walk
+        return physical, free
 
     def _set(self, index: int, entry: int) -> None:
         if index < self._count and index not in self._rom_words:

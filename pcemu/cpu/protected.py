@@ -12,7 +12,6 @@ an interrupt between two iterations of a string instruction.
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from enum import IntEnum
 from struct import Struct
 
@@ -20,6 +19,7 @@ from pcemu.cpu.descriptors import (
     BIG,
     CODE,
     CONFORMING,
+    EXPAND_DOWN,
     GATE_IS_32,
     GATE_IS_TRAP,
     INTERRUPT_GATE_16,
@@ -32,6 +32,8 @@ from pcemu.cpu.descriptors import (
     TRAP_GATE_32,
     WRITABLE,
     Descriptor,
+    Gate,
+    gate,
     read_descriptor,
     stack_has_room,
 )
@@ -49,10 +51,15 @@ from pcemu.cpu.faults import (
     PageFault,
     TripleFault,
 )
+from pcemu.cpu.flags import whole_eflags
 from pcemu.cpu.mmu import Mmu
 from pcemu.cpu.state import (
+    CC_DST,
+    CC_OP,
+    CC_SRC,
     CR2,
     CS,
+    DF,
     DS,
     EFLAGS,
     EIP,
@@ -70,6 +77,8 @@ from pcemu.cpu.state import (
     HFLAGS,
     IDT_BASE,
     IDT_LIMIT,
+    LOOK,
+    LOOK_AT,
     NO_EXCEPTION,
     SEGMENT_BASE,
     SEGMENT_FLAGS,
@@ -98,36 +107,40 @@ class Source(IntEnum):
 class ProtectedDelivery:
     """Enters the handlers that the IDT names."""
 
-    def __init__(self, state: EngineState, mmu: Mmu, tasks: Tasks, eflags: Callable[[], int]) -> None:
+    def __init__(self, state: EngineState, mmu: Mmu, tasks: Tasks) -> None:
         self._state = state
-        self._eflags = eflags
-        self._q, self._d = state.q, state.d
+        self._raw, self._q, self._d = state.raw, state.q, state.d
+        self._old_exception = state.old_exception
         self._mmu = mmu
         self._tasks = tasks
 
     def deliver(self, vector: int, source: Source, error_code: int = 0) -> None:
         """Enter the handler of ``vector``, or of what goes wrong on the way. Raises TripleFault."""
-        q, d = self._q, self._d
-        d[self._state.old_exception] = NO_EXCEPTION  # the engine never does; it would see double faults
-        first = vector if source == Source.EXCEPTION else None
+        self._d[self._old_exception] = NO_EXCEPTION  # the engine never does; it would see double faults
+        try:
+            self._enter(vector, source, error_code)
+        except Fault as fault:
+            if source is _SOFTWARE:
+                self._step_back(vector)
+            self._deliver_second(vector, source is _EXCEPTION, fault)
+
+    def _deliver_second(self, vector: int, is_exception: bool, fault: Fault) -> None:
+        """Enter the handler of what went wrong during the delivery of ``vector``."""
+        first = vector if is_exception else None
         while True:
+            if isinstance(fault, PageFault):
+                self._q[CR2] = fault.address
+            if first == DOUBLE_FAULT:
+                raise TripleFault(vector)
+            if _is_double_fault(first, fault.vector):
+                first, error_code = DOUBLE_FAULT, 0
+            else:
+                first, error_code = fault.vector, fault.error_code
             try:
-                self._enter(vector, source, error_code, self._eflags())
+                self._enter(first, Source.EXCEPTION, error_code)
                 return
-            except Fault as fault:
-                if isinstance(fault, PageFault):
-                    q[CR2] = fault.address
-                if source == Source.SOFTWARE:
-                    self._step_back(vector)
-                if first == DOUBLE_FAULT:
-                    raise TripleFault from None
-                source = Source.EXCEPTION
-                if _is_double_fault(first, fault.vector):
-                    first = vector = DOUBLE_FAULT
-                    error_code = 0
-                else:
-                    first = vector = fault.vector
-                    error_code = fault.error_code
+            except Fault as another:
+                fault = another
 
     def _step_back(self, vector: int) -> None:
         """Point EIP to the INT instruction again, which could not be carried out."""
@@ -138,78 +151,80 @@ class ProtectedDelivery:
             code = b"\0\0"
         q[EIP] = q[EIP] - (2 if code == bytes((_INT_N, vector)) else 1) & 0xFFFFFFFF
 
-    def _enter(self, vector: int, source: Source, error_code: int, eflags: int) -> None:
-        q, d = self._q, self._d
-        external = 0 if source == Source.SOFTWARE else _EXTERNAL
+    def _enter(self, vector: int, source: Source, error_code: int) -> None:
+        d = self._d
+        external = 0 if source is _SOFTWARE else _EXTERNAL
         index = vector * 8
-        gate_error = index | _IN_IDT | external
         if index + 7 > d[IDT_LIMIT]:
-            raise Fault(GENERAL_PROTECTION, gate_error)
-        low, high = self._mmu.read_pair(q[IDT_BASE] + index)
-        kind = high >> 8 & 0x1F
-        if kind not in _GATES or (source == Source.SOFTWARE and high >> 13 & 3 < d[HFLAGS] & HF_CPL):
-            raise Fault(GENERAL_PROTECTION, gate_error)
-        if not high & PRESENT:
-            raise Fault(NOT_PRESENT, gate_error)
-        has_error = source == Source.EXCEPTION and vector in WITH_ERROR_CODE
-        if source == Source.EXCEPTION and vector in RESTARTED:
-            eflags |= FLAG_RF
-        if kind == TASK_GATE:
-            self._tasks.switch(low >> 16, external, eflags)
-            if has_error:
-                self._push_error_code(error_code, external)
+            raise Fault(GENERAL_PROTECTION, index | _IN_IDT | external)
+        entry = gate(*self._mmu.read_pair(self._q[IDT_BASE] + index))
+        if entry.kind not in _GATES or (source is _SOFTWARE and entry.dpl < d[HFLAGS] & HF_CPL):
+            raise Fault(GENERAL_PROTECTION, index | _IN_IDT | external)
+        if not entry.present:
+            raise Fault(NOT_PRESENT, index | _IN_IDT | external)
+        resume = has_error = False
+        if source is _EXCEPTION:
+            resume, has_error = vector in RESTARTED, vector in WITH_ERROR_CODE
+        if entry.kind != TASK_GATE:
+            self._enter_code(entry, (error_code,) if has_error else (), resume, external)
             return
-        offset = high & 0xFFFF0000 | low & 0xFFFF if kind & GATE_IS_32 else low & 0xFFFF
-        words = [eflags, d[_CS_SELECTOR], q[EIP] & 0xFFFFFFFF]
+        q = self._q
+        eflags = whole_eflags(self._state, q[EFLAGS], q[CC_DST], q[CC_SRC], d[CC_OP], d[DF])
+        self._tasks.switch(entry.selector, external, eflags | FLAG_RF if resume else eflags)
         if has_error:
-            words.append(error_code)
-        self._enter_code(low >> 16, offset, kind, words, external)
+            self._push_error_code(error_code, external)
 
-    def _enter_code(self, selector: int, offset: int, kind: int, words: list[int], external: int) -> None:
-        """Go to ``selector:offset`` with ``words`` on the stack of its level."""
+    def _enter_code(self, entry: Gate, error: tuple[int, ...], resume: bool, external: int) -> None:
+        """Go where a gate leads, with a frame on the stack of its level that begins with ``error``."""
         state, q, d = self._state, self._q, self._d
-        level = d[HFLAGS] & HF_CPL
+        selector, offset, kind, _, _ = entry
+        (ip, flags, result, operand, operation, direction, hidden,
+         cs, cs_flags, ss, base, limit, stack_flags) = LOOK(self._raw, LOOK_AT)  # fmt: skip
+        eflags = whole_eflags(state, flags, result, operand, operation, direction)
+        level = hidden & HF_CPL
         code = self._code_segment(selector, level, external)
         new_level = level if code.flags & CONFORMING else code.dpl
-        virtual = q[EFLAGS] & FLAG_VM
-        stack: Descriptor | None = None
-        if new_level < level:
+        virtual = flags & FLAG_VM
+        esp = q[ESP] & 0xFFFFFFFF
+        words = [*error, ip & 0xFFFFFFFF, cs, eflags | FLAG_RF if resume else eflags]
+        inner = new_level < level
+        if inner:
+            words += esp, ss
+            if virtual:
+                words += [d[selector] for selector in _SAVED_SELECTORS]
             ss, esp, stack = self._inner_stack(new_level, external)
-            words[:0] = (d[_SS_SELECTOR], q[ESP] & 0xFFFFFFFF)
-            if virtual:
-                words[:0] = [d[SELECTOR[segment]] for segment in (GS, FS, DS, ES)]
-            base, limit, flags = stack.base, stack.limit, stack.flags
+            base, limit, stack_flags = stack.base, stack.limit, stack.flags
             stack_error = ss & SELECTOR_IN_ERROR | external
+        elif virtual:
+            raise Fault(GENERAL_PROTECTION, selector & SELECTOR_IN_ERROR | external)
         else:
-            if virtual:
-                raise Fault(GENERAL_PROTECTION, selector & SELECTOR_IN_ERROR | external)
-            esp = q[ESP]
-            base, limit, flags = q[_SS_BASE], d[_SS_LIMIT], d[_SS_FLAGS]
             stack_error = external
-        mask = 0xFFFFFFFF if flags & BIG else 0xFFFF
-        words.reverse()
         if kind & GATE_IS_32:
             frame = _DOUBLES[len(words)](*words)
         else:
-            frame = _WORDS[len(words)](*(word & 0xFFFF for word in words))
+            frame = _WORDS[len(words)](*[word & 0xFFFF for word in words])
+        mask = 0xFFFFFFFF if stack_flags & BIG else 0xFFFF
         top = esp - len(frame) & mask
-        if not stack_has_room(top, len(frame), limit, flags):
+        room = top + len(frame) - 1 <= limit and not stack_flags & EXPAND_DOWN
+        if not room and not stack_has_room(top, len(frame), limit, stack_flags):
             raise Fault(STACK_FAULT, stack_error)
         if offset > code.limit:
             raise Fault(GENERAL_PROTECTION, external)
-        self._mmu.write(base + top, frame, user=new_level == 3)
+        self._mmu.write(base + top, frame, new_level == 3)
 
         # From here on nothing can go wrong.
-        q[EFLAGS] &= ~(FLAG_TF | FLAG_VM | FLAG_RF | FLAG_NT | (0 if kind & GATE_IS_TRAP else FLAG_IF))
-        d[HFLAGS] &= ~HF_INHIBIT_IRQ
-        if stack is not None:
-            if virtual:
-                for segment in (ES, DS, FS, GS):
-                    state.set_segment(segment, 0, 0, 0, 0)
-            state.set_segment(SS, ss & ~3 | new_level, base, limit, flags)
-        q[ESP] = esp & ~mask & 0xFFFFFFFF | top
-        state.set_segment(CS, selector & ~3 | new_level, code.base, code.limit, code.flags)
+        q[EFLAGS] = flags & (_KEPT_BY_TRAP if kind & GATE_IS_TRAP else _KEPT)
+        q[ESP] = esp & ~mask | top
         q[EIP] = offset
+        d[HFLAGS] = hidden & ~HF_INHIBIT_IRQ
+        state.store_segment(CS, selector & ~3 | new_level, code.base, code.limit, code.flags)
+        if inner:
+            if virtual:
+                state.clear_data_segments()
+            state.store_segment(SS, ss & ~3 | new_level, base, limit, stack_flags)
+            state.derive()
+        elif (code.flags ^ cs_flags) & BIG:
+            state.derive()
 
     def _code_segment(self, selector: int, level: int, external: int) -> Descriptor:
         """The handler's code segment."""
@@ -249,7 +264,10 @@ class ProtectedDelivery:
         q[ESP] = q[ESP] & ~mask & 0xFFFFFFFF | top
 
 
-_CS_SELECTOR, _SS_SELECTOR = SELECTOR[CS], SELECTOR[SS]
+_EXCEPTION, _SOFTWARE = Source.EXCEPTION, Source.SOFTWARE
+_KEPT_BY_TRAP = 0xFFFFFFFF & ~(FLAG_TF | FLAG_VM | FLAG_RF | FLAG_NT)
+_KEPT = _KEPT_BY_TRAP & ~FLAG_IF
+_SAVED_SELECTORS = tuple(SELECTOR[segment] for segment in (ES, DS, FS, GS))
 _SS_BASE, _SS_LIMIT, _SS_FLAGS = SEGMENT_BASE[SS], SEGMENT_LIMIT[SS], SEGMENT_FLAGS[SS]
 
 

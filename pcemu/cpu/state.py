@@ -45,6 +45,20 @@ SEGMENT_BASE = tuple(24 + 3 * i for i in range(6))  # q
 SEGMENT_LIMIT = tuple(50 + 6 * i for i in range(6))  # d
 SEGMENT_FLAGS = tuple(51 + 6 * i for i in range(6))  # d: the second word of the descriptor
 
+_SEGMENTS, _SEGMENT_SIZE = 184, 24  # bytes
+_DATA_SEGMENTS = tuple(
+    (_SEGMENTS + first * _SEGMENT_SIZE, _SEGMENTS + (last + 1) * _SEGMENT_SIZE)
+    for first, last in ((ES, ES), (DS, GS))
+)
+_pack_segment = struct.Struct("<I4xQII").pack_into  # selector, base, limit, flags
+_CS_FLAGS, _SS_FLAGS = SEGMENT_FLAGS[CS], SEGMENT_FLAGS[SS]
+_DS_BASE, _ES_BASE, _SS_BASE = SEGMENT_BASE[DS], SEGMENT_BASE[ES], SEGMENT_BASE[SS]
+
+# What a delivery looks at, in one go: EIP, EFLAGS, CC_DST, CC_SRC, CC_OP, DF, HFLAGS, selector and flags of
+# CS, selector, base, limit and flags of SS
+LOOK = struct.Struct("<4Q8xIII28xI16xII4xQII").unpack_from
+LOOK_AT = 8 * EIP
+
 # EFLAGS
 FLAG_CF, FLAG_PF, FLAG_AF, FLAG_ZF, FLAG_SF = 0x1, 0x4, 0x10, 0x40, 0x80
 FLAG_TF, FLAG_IF, FLAG_DF, FLAG_OF = 0x100, 0x200, 0x400, 0x800
@@ -64,6 +78,7 @@ HF_SS32 = 1 << 5
 HF_ADDSEG = 1 << 6  # the bases of DS, ES and SS are not all zero
 HF_TS = 1 << 11
 HF_INTERCEPT = 1 << 21  # the intercepts below are looked at
+_DERIVED = HF_CPL | HF_CS32 | HF_SS32 | HF_ADDSEG
 HF_IO_BREAKPOINT = 1 << 24  # DR0 to DR3 are looked at after a port access
 
 NO_EXCEPTION = 0xFFFFFFFF
@@ -197,24 +212,33 @@ class EngineState:
 
     def set_segment(self, segment: int, selector: int, base: int, limit: int, flags: int) -> None:
         """Load a segment register and all that the engine derives from it (CPL from SS, sizes, ADDSEG)."""
+        self.store_segment(segment, selector, base, limit, flags)
+        self.derive()
+
+    def store_segment(self, segment: int, selector: int, base: int, limit: int, flags: int) -> None:
+        """Load a segment register; :meth:`derive` is to follow."""
+        _pack_segment(self.raw, _SEGMENTS + segment * _SEGMENT_SIZE, selector, base, limit, flags)
+
+    def clear_data_segments(self) -> None:
+        """Load ES, DS, FS and GS with null selectors; :meth:`derive` is to follow."""
+        raw = self.raw
+        for start, end in _DATA_SEGMENTS:
+            raw[start:end] = bytes(end - start)
+
+    def derive(self) -> None:
+        """Bring what the engine derives from the segment registers up to date."""
         q, d = self.q, self.d
-        d[SELECTOR[segment]] = selector
-        q[SEGMENT_BASE[segment]] = base
-        d[SEGMENT_LIMIT[segment]] = limit
-        d[SEGMENT_FLAGS[segment]] = flags
-        hidden = d[HFLAGS]
-        if segment == CS:
-            hidden = hidden | HF_CS32 if flags & DESCRIPTOR_BIG else hidden & ~HF_CS32
-        elif segment == SS:
-            hidden = hidden & ~HF_CPL | flags >> DESCRIPTOR_DPL_SHIFT & HF_CPL
-            hidden = hidden | HF_SS32 if flags & DESCRIPTOR_BIG else hidden & ~HF_SS32
-        flat = (
-            q[CR0] & CR0_PE
-            and not q[EFLAGS] & FLAG_VM
-            and hidden & HF_CS32
-            and not (q[SEGMENT_BASE[DS]] or q[SEGMENT_BASE[ES]] or q[SEGMENT_BASE[SS]])
-        )
-        d[HFLAGS] = hidden & ~HF_ADDSEG if flat else hidden | HF_ADDSEG
+        stack_flags = d[_SS_FLAGS]
+        hidden = d[HFLAGS] & ~_DERIVED | stack_flags >> DESCRIPTOR_DPL_SHIFT & HF_CPL
+        if stack_flags & DESCRIPTOR_BIG:
+            hidden |= HF_SS32
+        if d[_CS_FLAGS] & DESCRIPTOR_BIG:
+            hidden |= HF_CS32
+            if q[_DS_BASE] or q[_ES_BASE] or q[_SS_BASE] or not q[CR0] & CR0_PE or q[EFLAGS] & FLAG_VM:
+                hidden |= HF_ADDSEG
+        else:
+            hidden |= HF_ADDSEG
+        d[HFLAGS] = hidden
 
     def set_eflags(self, value: int) -> None:
         """Load EFLAGS as the engine keeps them: the arithmetic flags and DF apart."""

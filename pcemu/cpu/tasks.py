@@ -82,8 +82,8 @@ from pcemu.cpu.state import (
 V86_FLAGS = 0xF300  # of every segment in virtual 8086 mode: present, DPL 3, writable data
 _TSS_SIZE_32, _TSS_SIZE_16 = 104, 44
 _IO_MAP_BASE = 0x66
+_IS_32 = TSS_IS_32 << 8
 
-_stack_32 = Struct("<IH")  # at 4 + 8 * level
 _stack_16 = Struct("<HH")  # at 2 + 4 * level
 _state_32 = Struct("<III8I")  # CR3, EIP, EFLAGS, general registers, at 1Ch
 _selectors_32 = Struct("<HxxHxxHxxHxxHxxHxxH")  # ES … GS, LDT, at 48h
@@ -105,15 +105,19 @@ class Tasks:
     @property
     def is_32(self) -> bool:
         """True when TR holds a 32-bit TSS."""
-        return bool(self._d[TR_FLAGS] >> 8 & TSS_IS_32)
+        return bool(self._d[TR_FLAGS] & _IS_32)
 
     def inner_stack(self, level: int, external: int) -> tuple[int, int]:
         """(SS, ESP) for privilege level 0, 1 or 2."""
         d, base = self._d, self._q[TR_BASE]
-        offset, layout = (level * 8 + 4, _stack_32) if self.is_32 else (level * 4 + 2, _stack_16)
-        if offset + layout.size - 1 > d[TR_LIMIT]:
+        size = 8 if d[TR_FLAGS] & _IS_32 else 4  # of SP and SS together, with padding
+        offset = size * level + size // 2
+        if offset + size // 2 + 1 > d[TR_LIMIT]:
             raise Fault(INVALID_TSS, d[TR] & SELECTOR_IN_ERROR | external)
-        esp, ss = layout.unpack(self._mmu.read(base + offset, layout.size))
+        if size == 8:
+            esp, ss = self._mmu.read_pair(base + offset)
+            return ss & 0xFFFF, esp
+        esp, ss = _stack_16.unpack(self._mmu.read(base + offset, size))
         return ss, esp
 
     # -- I/O permission ---------------------------------------------------------------------------

@@ -142,8 +142,11 @@ class I8259:
         if register:
             if self._next_icw:
                 self._write_icw(value)
-            else:
-                self._write_ocw1(value)
+                return
+            self.imr = value  # OCW1
+            self._enabled = enabled = ~value & ALL_LEVELS if self._ready else 0
+            if self.int_out or self._wires & self._armed & enabled:
+                self._update()
         elif value & ICW1_INIT:
             self._write_icw1(value)
         elif value & OCW3_SELECT:
@@ -182,15 +185,9 @@ class I8259:
             self._sfnm_levels = self._icw3 & connected
         self._next_icw = 0
         self._ready = True
-        self._write_ocw1(self.imr)
+        self.write(1, self.imr)  # as OCW1
 
     # Operation
-
-    def _write_ocw1(self, value: int) -> None:
-        self.imr = value
-        self._enabled = enabled = ~value & ALL_LEVELS if self._ready else 0
-        if self.int_out or self._wires & self._armed & enabled:
-            self._update()
 
     def _write_ocw2(self, value: int) -> None:
         level = value & OCW2_LEVEL
