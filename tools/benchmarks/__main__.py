@@ -18,7 +18,10 @@ from rich.table import Table
 from tools.benchmarks import booting, drives, qemu, speed, window
 from tools.benchmarks.figures import Benchmark, Result, Sample, Unavailable
 
-NAMES = ("boot", "post", "int", "port", "disk", "memory", "idle", "rss", "window", *drives.NAMES)
+NAMES = (
+    "boot", "jemmex", "post", "int", "port", "protected", "modify", "disk", "memory", "idle", "rss", "window",
+    *drives.NAMES,
+)  # fmt: skip
 GROUPS = {"drives": drives.NAMES}
 WIDTH = 130  # of the table where there is no terminal
 

@@ -6,8 +6,10 @@ import hashlib
 import json
 import lzma
 import os
+import shutil
 import subprocess
 import sys
+import tempfile
 import time
 from pathlib import Path
 
@@ -18,6 +20,7 @@ ROOT = Path(__file__).resolve().parent.parent.parent
 NAME = "freedos-1.2-hd.img"
 SHA256 = "0ca69aa705c11b9cde8e27effc39f8f872d0623e2c452765107856b55c7589e2"
 PROMPT = "C:\\>"
+PARTITION = 63 * 512  # where it begins
 IDLE_SECONDS = 10.0
 
 
@@ -38,6 +41,22 @@ def find_freedos(folder: Path) -> Path:
     return image
 
 
+def _with_jemmex(image: Path, folder: Path) -> Path:
+    """A copy of the FreeDOS image that loads JEMMEX where it loaded HIMEMX."""
+    if shutil.which("mcopy") is None:
+        raise Unavailable("mtools is missing, which puts JEMMEX into FreeDOS' configuration; install mtools")
+    changed, configuration = folder / "jemmex.img", folder / "FDCONFIG.SYS"
+    shutil.copyfile(image, changed)
+    partition = f"{changed}@@{PARTITION}"
+    subprocess.run(["mcopy", "-i", partition, f"::{configuration.name}", configuration], check=True)
+    text = configuration.read_bytes()
+    if text.count(b"HIMEMX.EXE") != 1:
+        raise Unavailable(f"{image}: its FDCONFIG.SYS does not load HIMEMX.EXE")
+    configuration.write_bytes(text.replace(b"HIMEMX.EXE", b"JEMMEX.EXE"))
+    subprocess.run(["mcopy", "-o", "-i", partition, configuration, f"::{configuration.name}"], check=True)
+    return changed
+
+
 class Booting:
     """The benchmarks on one ``image``, which is never written to."""
 
@@ -56,10 +75,12 @@ class Booting:
         subprocess.run([*command, *options], env=self._environment, check=True)
         return time.perf_counter() - start
 
-    def _script(self, pace: str = "max", idle: float = 0.0) -> tuple[float, dict[str, float]]:
+    def _script(
+        self, pace: str = "max", idle: float = 0.0, image: Path | None = None
+    ) -> tuple[float, dict[str, float]]:
         """Seconds from the start of a script to the prompt, and what it then said about itself."""
         program = str(Path(__file__).with_name("child.py"))
-        command = [sys.executable, program, str(self._image), pace, str(idle)]
+        command = [sys.executable, program, str(image or self._image), pace, str(idle)]
         start = time.perf_counter()
         with subprocess.Popen(command, stdout=subprocess.PIPE, env=self._environment) as process:
             assert process.stdout is not None
@@ -79,6 +100,13 @@ class Booting:
         if qemu.available():
             with qemu.Qemu(self._image) as peer:
                 sample["boot/QEMU"] = sample["boot-script/QEMU"] = peer.wait_for_text(PROMPT)
+        return sample
+
+    def jemmex(self) -> Sample:
+        """Boot to the prompt with JEMMEX in the place of HIMEMX: DOS is in virtual 8086 mode, with paging."""
+        with tempfile.TemporaryDirectory() as folder:
+            sample = {"jemmex": self._script(image=_with_jemmex(self._image, Path(folder)))[0]}
+        sample["jemmex/without"] = self._script()[0]
         return sample
 
     def rss(self) -> Sample:
@@ -109,10 +137,13 @@ class Booting:
             Figure("boot", f"pcemu run to {PROMPT}, its whole process", "s", 1.0, against=("QEMU",)),
             Figure("boot-script", f"a script, from its start to {PROMPT}", "s", 1.0, against=("QEMU",)),
         )
+        title = "A script under JEMMEX, from its start to the prompt"
+        jemmex = Figure("jemmex", title, "s", 2, against=("without",))
         rss = Figure("rss", f"Resident memory at {PROMPT}, 32 MiB guest", "MiB", 150)
         idle = Figure("idle", f"Idle {PROMPT} at pace realtime", "% of a core", 10)
         return [
             Benchmark("boot", boot, self.boot),
+            Benchmark("jemmex", (jemmex,), self.jemmex),
             Benchmark("rss", (rss,), self.rss),
             Benchmark("idle", (idle,), self.idle),
         ]

@@ -19,6 +19,9 @@ MICROSECONDS = 1e6
 # As in the sources of the guests
 INTERRUPTS = 200_000
 ACCESSES = 200_000
+PM_INTERRUPTS = 50_000
+PM_FILLS = 250 * 200
+MODIFICATIONS = 40_000
 LOOP_INSTRUCTIONS = 12_000_000
 REQUEST = 127 * 512
 DISK_REQUESTS = 1032  # 64 MiB
@@ -74,6 +77,32 @@ def port() -> Sample:
             _note(sample, key + peer, marks, part, lambda seconds: seconds / ACCESSES * MICROSECONDS)
     for key in ("in", "out"):
         sample[f"{key}-own"] = sample[key] - sample[f"{key}/bare hook"]
+    return sample
+
+
+def protected() -> Sample:
+    """Interrupts, page faults and TLB fills in protected mode."""
+    sample: Sample = {}
+    runs = (("", guests.run_program("protected")), ("/QEMU", _on_qemu(guests.assemble("protected"))))
+    for peer, marks in runs:
+        for key, part in (("pm-int", "A"), ("pm-int-paged", "B"), ("pm-fault", "F"), ("pm-virtual", "V")):
+            _note(sample, key + peer, marks, part, lambda seconds: seconds / PM_INTERRUPTS * MICROSECONDS)
+        if marks is None:
+            continue
+        for key, filling, known in (("pm-fill", "M", "L"), ("pm-fill-paged", "Q", "P")):
+            with_fills, without = marks.seconds(filling), marks.seconds(known)
+            if with_fills is not None and without is not None:
+                sample[key + peer] = (with_fills - without) / PM_FILLS * MICROSECONDS
+    return sample
+
+
+def modify() -> Sample:
+    """Programs that write into their own code, or beside it."""
+    sample: Sample = {}
+    runs = (("", guests.run_program("modify")), ("/QEMU", _on_qemu(guests.assemble("modify"))))
+    for peer, marks in runs:
+        for key, part in (("modify", "M"), ("modify-stack", "K"), ("modify-beside", "S")):
+            _note(sample, key + peer, marks, part, lambda seconds: seconds / MODIFICATIONS * MICROSECONDS)
     return sample
 
 
@@ -142,6 +171,27 @@ BENCHMARKS = (
             Figure("nobody", "IN where nobody answers", "µs"),
         ),
         port,
+    ),
+    Benchmark(
+        "protected",
+        (
+            Figure("pm-int", "Protected mode: INT and IRETD", "µs", 12),
+            Figure("pm-int-paged", "… with paging", "µs", 12),
+            Figure("pm-virtual", "… from virtual 8086 mode and back", "µs"),
+            Figure("pm-fault", "Page fault and back", "µs", 15),
+            Figure("pm-fill", "A page for the TLB", "µs", 2),
+            Figure("pm-fill-paged", "… with paging", "µs", 5),
+        ),
+        protected,
+    ),
+    Benchmark(
+        "modify",
+        (
+            Figure("modify", "Call of code that writes its INT number", "µs"),
+            Figure("modify-stack", "… of code that is made on the stack", "µs"),
+            Figure("modify-beside", "Store beside code that runs", "µs"),
+        ),
+        modify,
     ),
     Benchmark(
         "disk",
