@@ -77,9 +77,8 @@ DISK = Disk()
 image_argument = click.argument("image", type=DISK)
 json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON; see the keys below.")
 quiet_option = click.option("-q", "--quiet", is_flag=True, help="Print errors only.")
-outside_option = click.option(
-    "--allow-outside", is_flag=True, help="Let a child's parent lie outside the child's folder."
-)
+OUTSIDE_HELP = "Let a child's parent lie outside the child's folder."
+outside_option = click.option("--allow-outside", is_flag=True, help=OUTSIDE_HELP)
 
 
 def common(command: Command) -> Command:

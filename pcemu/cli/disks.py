@@ -26,17 +26,21 @@ Progress = Callable[[int, int], None]
 class SessionDisk:
     """An image and its session, which is this process' alone until :meth:`close`.
 
-    ``found`` is the state that the session was found in. Raises ImageError or UsageError.
+    ``found`` is the state that the session was found in. ``allow_outside`` lets an image name a parent
+    outside its own folder. Raises ImageError or UsageError.
     """
 
-    def __init__(self, path: Path, session: str = DEFAULT_NAME) -> None:
+    def __init__(self, path: Path, session: str = DEFAULT_NAME, *, allow_outside: bool = False) -> None:
         self.path = path
         self._name = session
+        self._allow_outside = allow_outside
         self.session = self._open()
         self.found = self.session.found
 
     def _open(self) -> Session:
-        return Session(self.path, self._name, fallback=session_folder())
+        return Session(
+            self.path, self._name, fallback=session_folder(), allow_outside=self._allow_outside
+        )
 
     def start(self) -> None:
         """Begin, or go on where the session stopped."""
@@ -92,7 +96,9 @@ class DemoDisk(SessionDisk):
                 self.path.unlink()
 
 
-def open_disks(paths: Sequence[Path], session: str = DEFAULT_NAME) -> list[SessionDisk]:
+def open_disks(
+    paths: Sequence[Path], session: str = DEFAULT_NAME, *, allow_outside: bool = False
+) -> list[SessionDisk]:
     """The disks for ``paths``, all of them or none; the demo disk without any. ImageError, UsageError."""
     paths = [resolve_disk(path) for path in paths]
     for index, path in enumerate(paths):
@@ -103,7 +109,7 @@ def open_disks(paths: Sequence[Path], session: str = DEFAULT_NAME) -> list[Sessi
         if not paths:
             disks.append(DemoDisk(data_folder() / "demo.img", session))
         for path in paths:
-            disks.append(SessionDisk(path, session))
+            disks.append(SessionDisk(path, session, allow_outside=allow_outside))
     except BaseException:
         for disk in disks:
             disk.close()

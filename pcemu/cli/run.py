@@ -9,6 +9,7 @@ from typing import Any
 
 import click
 
+from pcemu.cli.disk_common import outside_option
 from pcemu.cli.script import STEPS, ScriptCommand, steps
 from pcemu.cli.ui import HEADLESS, UIS
 from pcemu.frontends.prompt import BRANCH, COMMIT, DISCARD, KEEP, Reply
@@ -187,6 +188,7 @@ def _complete_on_exit(ctx: click.Context, parameter: click.Parameter, incomplete
     help="What becomes of the guest's writes: ask, commit, discard, keep or branch:NAME.",
 )
 @click.option("--session", metavar="NAME", default="default", help="A session besides the usual one.")
+@outside_option
 @click.option(
     "--checkpoint-every", metavar="TIME", callback=_interval, help="Virtual time, such as 1h or 10m30s."
 )

@@ -58,6 +58,7 @@ class Options:
     screenshot: Path | None
     on_exit: Reply
     session: str
+    allow_outside: bool
     checkpoint_every: float | None
     keep_checkpoints: int
     ask_every: float | None
@@ -100,7 +101,7 @@ class Runner:
             raise UsageError("--serial stdout: the screen is shown there; use file:PATH, pty or --headless")
         with ExitStack() as stack:
             stack.enter_context(self._interrupts)
-            disks = open_disks(options.disks, options.session)
+            disks = open_disks(options.disks, options.session, allow_outside=options.allow_outside)
             for disk in disks:
                 stack.callback(disk.close)
             if self._ui == WINDOW:

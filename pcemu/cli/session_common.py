@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
-from pcemu.cli.disk_common import DISK
+from pcemu.cli.disk_common import DISK, OUTSIDE_HELP
 from pcemu.errors import UsageError
 
 if TYPE_CHECKING:
@@ -18,10 +18,32 @@ if TYPE_CHECKING:
 
 Command = TypeVar("Command", bound=Callable[..., Any])
 
+ALLOW_OUTSIDE = "pcemu.allow_outside"
+
 disk_argument = click.argument("disk", type=DISK)
-name_option = click.option(
+_name_option = click.option(
     "--session", "name", metavar="NAME", default="default", help="A session besides the usual one."
 )
+
+
+def _keep_in_mind(ctx: click.Context, parameter: click.Parameter, value: bool) -> None:
+    ctx.meta[ALLOW_OUTSIDE] = value
+
+
+_outside_option = click.option(
+    "--allow-outside", is_flag=True, expose_value=False, callback=_keep_in_mind, help=OUTSIDE_HELP
+)
+
+
+def name_option(command: Command) -> Command:
+    """Add the options that say which session to open, and how."""
+    return _name_option(_outside_option(command))
+
+
+def allow_outside() -> bool:
+    """What the running command was told."""
+    allowed: bool = click.get_current_context().meta[ALLOW_OUTSIDE]
+    return allowed
 
 
 @contextmanager
@@ -31,7 +53,7 @@ def opened(disk: Path, name: str, *, started: bool = True) -> Iterator[Session]:
     from pcemu.session.record import State
     from pcemu.session.session import Session
 
-    with Session(disk, name, fallback=session_folder()) as session:
+    with Session(disk, name, fallback=session_folder(), allow_outside=allow_outside()) as session:
         if session.found is State.NEW:
             raise UsageError(
                 f"{disk}: has no session {name!r}, expected one that was kept or interrupted; "

@@ -7,7 +7,7 @@ from pathlib import Path
 import click
 
 from pcemu.cli.disk_common import common, epilog, say, work
-from pcemu.cli.session_common import disk_argument, name_option, opened
+from pcemu.cli.session_common import allow_outside, disk_argument, name_option, opened
 
 COMMIT_EPILOG = epilog(r"""
 Examples:
@@ -33,7 +33,8 @@ def resume(ctx: click.Context, /, disk: Path, name: str, options: tuple[str, ...
 
     with opened(disk, name, started=False):
         pass
-    arguments = ["--session", name, *options, str(disk)]
+    outside = ["--allow-outside"] if allow_outside() else []
+    arguments = ["--session", name, *outside, *options, str(disk)]
     with run.make_context("run", arguments, parent=ctx.find_root()) as context:
         run.invoke(context)
 

@@ -105,7 +105,8 @@ def find_parent(child: SparseLayer, folder: str, *, allow_outside: bool, host: H
     if refused:
         raise ImageAccessError(
             f"{child.file.path}: its parent is given as {'; '.join(refused)}, "
-            f"expected a file in the child's folder; if you trust the image, allow files outside, or {RELINK}"
+            f"expected a file in the child's folder; if you trust the image, let it lie outside with "
+            f"--allow-outside, or {RELINK}"
         )
     where = ", ".join(dict.fromkeys(tried)) or "nowhere: it names no file"
     raise ImageNotFoundError(

@@ -58,7 +58,7 @@ def _check(
         if not allow_outside and os.path.commonpath([parent, place]) != place:
             raise ImageAccessError(
                 f"{child}: its parent is {parent}, expected a file in its own folder; if you trust the "
-                f"image, allow files outside"
+                f"image, let it lie outside with --allow-outside"
             )
 
 
