@@ -111,6 +111,7 @@ class Execution:
         if not self._cpu.interrupts_enabled and not self._reset_wanted:
             raise GuestError(
                 f"the guest halted with interrupts off, so nothing can wake it, at {self._cpu.location}"
+                f"{self._cpu.cause}"
             )
         self.halted_ns += max(0, when - self._clock.now)
         self._clock.advance_to(when)

@@ -9,6 +9,9 @@ RF lets the instruction that an IRET returns to pass its code breakpoint. The en
 that basic block pass, and of those that are chained to it. So while breakpoints are enabled every IRET ends
 the slice, and the next one begins with a block of one instruction when RF is set.
 
+The engine's TLB has no pages of 4 MiB, only pieces of them that INVLPG would drop one by one. So while
+CR4.PSE is set INVLPG is intercepted, too, and drops everything.
+
 Intel's Software Developer's Manual, volume 3, "Control registers" and "Resume flag".
 """
 
@@ -33,6 +36,7 @@ from pcemu.cpu.state import (
     CR0_TS,
     CR0_WP,
     CR3,
+    CR4,
     CR4_DE,
     CR4_PGE,
     CR4_PSE,
@@ -53,8 +57,8 @@ _WRITES = 16  # bit of CR0 in the intercept word
 _INTERCEPTED = (1 << 3 | 1 << 4) << _WRITES
 _INTERCEPTED_WITH_CR3 = _INTERCEPTED | 1 << _WRITES
 
-_IRET = 0x174
-_INTERCEPT_IRET = 1 << 20
+_IRET, _INVLPG = 0x174, 0x179
+_INTERCEPT_IRET, _INTERCEPT_INVLPG = 1 << 20, 1 << 25
 _DR7_ENABLED = 0xFF
 
 _CR0_DEFINED = (
@@ -82,19 +86,26 @@ class ControlRegisters:
         """Have writes intercepted and port accesses refusable; to be called before every run."""
         q, d = self._q, self._d
         d[HFLAGS] |= HF_INTERCEPT | HF_IO_BREAKPOINT
-        d[self._instructions] = _INTERCEPT_IRET if q[self._dr7] & _DR7_ENABLED else 0
+        self._arm_instructions()
         if q[EFLAGS] & FLAG_RF:
             d[HFLAGS] |= HF_INHIBIT_IRQ  # which makes a block of the next instruction
         d[self._intercepts] = _INTERCEPTED_WITH_CR3 if q[CR3] else _INTERCEPTED
 
+    def _arm_instructions(self) -> None:
+        iret = _INTERCEPT_IRET if self._q[self._dr7] & _DR7_ENABLED else 0
+        invlpg = _INTERCEPT_INVLPG if self._q[CR4] & CR4_PSE else 0
+        self._d[self._instructions] = iret | invlpg
+
     def watch_resume_flag(self) -> None:
         """A breakpoint was met, in this slice perhaps the first since DR7 was written."""
-        self._d[self._instructions] = _INTERCEPT_IRET
+        self._d[self._instructions] |= _INTERCEPT_IRET
 
     def intercepted(self, vector: int) -> bool:
         """Do what the instruction at CS:EIP does, or raise the Fault that it deserves; False: let it run."""
         q = self._q
-        if vector == _IRET:
+        if vector in (_IRET, _INVLPG):
+            if vector == _INVLPG:
+                self._mmu.flush()
             self._d[self._instructions] = 0
             self._end_with_next_block()
             return False
@@ -126,3 +137,4 @@ class ControlRegisters:
         if value & ~_CR4_DEFINED:
             raise Fault(GENERAL_PROTECTION)
         self._state.write_register(x86_const.UC_X86_REG_CR4, value)
+        self._arm_instructions()

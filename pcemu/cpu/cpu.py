@@ -18,7 +18,15 @@ from pcemu.bus import PortBus
 from pcemu.cpu.control import INTERCEPT_BASE, ControlRegisters
 from pcemu.cpu.cpuid import RESET_EDX, cpuid
 from pcemu.cpu.engine import CPUID, NO_CODE, RDTSC, REFUSED, Engine
-from pcemu.cpu.faults import DEBUG, GENERAL_PROTECTION, INVALID_OPCODE, Fault, PageFault, TripleFault
+from pcemu.cpu.faults import (
+    DEBUG,
+    GENERAL_PROTECTION,
+    INVALID_OPCODE,
+    NAMES,
+    Fault,
+    PageFault,
+    TripleFault,
+)
 from pcemu.cpu.interrupts import Interrupts
 from pcemu.cpu.io_guard import IoGuard
 from pcemu.cpu.mmu import WRITE_SINK, Mmu
@@ -74,7 +82,7 @@ from pcemu.cpu.state import (
 from pcemu.cpu.string_io import StringIo
 from pcemu.cpu.tasks import Tasks
 from pcemu.errors import GuestError
-from pcemu.memory import PAGE_SIZE, TOP_ROM, Memory
+from pcemu.memory import LOW_ROM, PAGE_SIZE, TOP_ROM, Memory
 
 PORT_TICKS = 250
 INTERRUPT_TICKS = 250
@@ -192,6 +200,7 @@ class Cpu:
         q[EIP] = 0xFFF0
         self._halted[0] = 0
         self._shutdown = None
+        self._interrupts.last_exception = None
         self._guard.refused = None
         self.mmu.forget_code()
 
@@ -211,6 +220,15 @@ class Cpu:
         at = self.physical_ip - behind
         code = bytes(self._ram[at : at + 8]).hex(" ") if at < len(self._ram) else "no memory"
         return f"{self._d[SELECTOR[CS]]:04X}:{offset:04X} ({code})"
+
+    @property
+    def cause(self) -> str:
+        """The last exception of real mode, for a message that the firmware halted: "" when it did not."""
+        exception = self._interrupts.last_exception
+        if exception is None or self.physical_ip not in LOW_ROM:
+            return ""
+        vector, segment, offset = exception
+        return f", after {NAMES.get(vector, 'an exception')} at {segment:04X}:{offset:04X}"
 
     @property
     def physical_ip(self) -> int:

@@ -6,6 +6,18 @@ DIVIDE_ERROR, DEBUG, NMI, BREAKPOINT, OVERFLOW, BOUND, INVALID_OPCODE, NO_DEVICE
 DOUBLE_FAULT, _, INVALID_TSS, NOT_PRESENT, STACK_FAULT, GENERAL_PROTECTION, PAGE_FAULT = range(8, 15)
 FPU_ERROR, ALIGNMENT = 16, 17
 
+NAMES = {
+    DIVIDE_ERROR: "a divide error",
+    DEBUG: "a debug trap",
+    BREAKPOINT: "a breakpoint",
+    OVERFLOW: "an overflow trap",
+    BOUND: "a value out of bounds",
+    INVALID_OPCODE: "an invalid opcode",
+    NO_DEVICE: "an FPU instruction without FPU",
+    DOUBLE_FAULT: "a double fault",
+    GENERAL_PROTECTION: "a protection fault",
+}
+
 WITH_ERROR_CODE = frozenset(
     (DOUBLE_FAULT, INVALID_TSS, NOT_PRESENT, STACK_FAULT, GENERAL_PROTECTION, PAGE_FAULT, ALIGNMENT)
 )

@@ -8,7 +8,15 @@ from __future__ import annotations
 
 from struct import Struct
 
-from pcemu.cpu.faults import DOUBLE_FAULT, GENERAL_PROTECTION, PAGE_FAULT, Fault, PageFault, TripleFault
+from pcemu.cpu.faults import (
+    DOUBLE_FAULT,
+    GENERAL_PROTECTION,
+    NO_DEVICE,
+    PAGE_FAULT,
+    Fault,
+    PageFault,
+    TripleFault,
+)
 from pcemu.cpu.flags import whole_eflags
 from pcemu.cpu.mmu import Mmu
 from pcemu.cpu.protected import ProtectedDelivery, Source
@@ -70,6 +78,8 @@ class Interrupts:
         self._ram = ram
         self._mmu = mmu
         self._protected = ProtectedDelivery(state, mmu, tasks)
+        # Of real mode: vector, CS and EIP
+        self.last_exception: tuple[int, int, int] | None = None
         # Above this a frame may meet ROM, the A20 gate or the end of RAM: the careful way.
         self._simple = min(len(ram), ROM_AREA.start) - 6
 
@@ -85,6 +95,8 @@ class Interrupts:
             source = _SOFTWARE if d[self._software_interrupt] else _EXCEPTION
             self._protected.deliver(vector, source, d[self._error_code])
         else:
+            if vector <= NO_DEVICE and not self._d[self._software_interrupt]:
+                self._note(vector)
             self._deliver_real(vector)
 
     def deliver_external(self, vector: int) -> None:
@@ -101,12 +113,16 @@ class Interrupts:
         elif self._q[CR0] & CR0_PE:
             self._protected.deliver(fault.vector, _EXCEPTION, fault.error_code)
         else:
+            self._note(fault.vector)
             self._deliver_real(fault.vector)
 
     def deliver_page_fault(self, address: int, error_code: int) -> None:
         """Enter the handler of page faults. Raises TripleFault."""
         self._q[CR2] = address
         self._protected.deliver(PAGE_FAULT, _EXCEPTION, error_code)
+
+    def _note(self, vector: int) -> None:
+        self.last_exception = vector, self._d[_CS_SELECTOR], self._q[EIP] & 0xFFFFFFFF
 
     def _deliver_real(self, vector: int) -> None:
         q, d = self._q, self._d

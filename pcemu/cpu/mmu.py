@@ -181,6 +181,10 @@ class Mmu:
             return next(opcodes, 0) in _SELECTOR_OPCODES_0F
         return opcode in _SELECTOR_OPCODES
 
+    def flush(self) -> None:
+        """Empty the TLB."""
+        self._engine.flush_tlb()
+
     # -- guest memory for the host ----------------------------------------------------------------
 
     def physical(self, linear: int, write: bool = False, user: bool = False) -> int:

@@ -333,6 +333,42 @@ reader: mov     eax, [0x7FF010]
     assert lines[3] == [0x600D]
 
 
+def test_invlpg_of_a_large_page_drops_all_of_it(runner: Runner) -> None:
+    """Wherever in the 4 MiB the address points, and whatever parts of the page were used before."""
+    code = paged("""
+        mov     eax, 0x10
+        mov     cr4, eax
+        mov     dword [0x100010 + 0x200000], 0x11111111
+        mov     dword [0x2FF010], 0x22222222
+        mov     dword [PDE_1], 0x000087         ; linear 400000h is physical 0
+        call    flush
+        mov     eax, [0x700010]                 ; two of its parts are in the TLB
+        call    hex
+        mov     eax, [0x6FF010]
+        call    hex
+        mov     ecx, 3
+again:  mov     dword [PDE_1], 0x800087         ; and now physical 800000h
+        invlpg  [0x400000]
+        mov     dword [0x700010], 0x33333333
+        mov     dword [0x6FF010], 0x44444444
+        mov     eax, [0x300010]
+        call    hex
+        mov     eax, [0x2FF010]
+        call    hex
+        mov     dword [PDE_1], 0x000087
+        invlpg  [0x7FFFFF]
+        mov     eax, [0x700010]
+        call    hex
+        mov     eax, [0x6FF010]
+        call    hex
+        call    newline
+        loop    again
+""")
+    first, *others = numbers(runner.says(code))
+    assert first == [0x11111111, 0x22222222] * 3
+    assert others == [[0x11111111, 0x22222222] * 2] * 2
+
+
 def test_flushes(runner: Runner) -> None:
     """INVLPG, CR3, CR4.PSE and CR0.PG let the processor see changed entries."""
     code = paged("""

@@ -50,15 +50,41 @@ ENDS = {
         r"triple fault: interrupt 06h could not be delivered at 0008:7C",
     ),
     "interrupts off": ("cli\nhlt", r"halted with interrupts off.* at 0000:7C01 \(f4"),
-    "division": ("xor cx, cx\ndiv cx", r"halted with interrupts off.* at F000:"),
-    "garbage": ("db 0FFh, 0FFh", r"halted with interrupts off.* at F000:"),
+    "division": (
+        "xor cx, cx\ndiv cx",
+        r"halted with interrupts off.* at F000:.*, after a divide error at 0000:7C02$",
+    ),
+    "garbage": (
+        "db 0FFh, 0FFh",
+        r"halted with interrupts off.* at F000:.*, after an invalid opcode at 0000:7C00$",
+    ),
     "garbage, ignored": (
         "mov word [6 * 4], ignore\nmov word [6 * 4 + 2], 0\nbad: ud2\nignore: iret",
         r"an invalid instruction over and over at 0000:7C0C",
     ),
     "empty memory": ("jmp 2000h:0000h", r"ran past the end of its code segment, and is at 2000:[0-9A-F]{5} "),
     "overwrites itself": ("push ax\njmp $ - 1", r"(executes empty memory|ran past the end).* at 0000:"),
-    "no memory": ("jmp 0D000h:0000h", r"halted with interrupts off.* at F000:"),
+    "no memory": (
+        "jmp 0D000h:0000h",
+        r"halted with interrupts off.* at F000:.*, after an invalid opcode at D000:0000$",
+    ),
+    "no memory above the RAM": (
+        """
+            in al, 92h
+            or al, 2
+            out 92h, al
+            cli
+            lgdt [table]
+            mov eax, cr0
+            or al, 1
+            mov cr0, eax
+            jmp dword 8:70000000h
+        table: dw 15
+            dd descriptors
+        descriptors: dq 0, 00CF9A000000FFFFh
+        """,
+        r"triple fault: interrupt 06h could not be delivered at 0008:70000000",
+    ),
 }
 
 
