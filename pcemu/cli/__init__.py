@@ -19,7 +19,9 @@ COMMANDS = {
     "get": ("pcemu.cli.get", "Download a system, such as FreeDOS, as a disk known by name."),
     "list": ("pcemu.cli.list", "List the disks known by name."),
     "new": ("pcemu.cli.new", "Make a bootable FAT disk, also of a folder of files."),
+    "protect": ("pcemu.cli.serve", "Lend an image or device to NBD clients, and ask at the end."),
     "run": ("pcemu.cli.run", "Run a PC with the given hard disks, or with the demo disk."),
+    "serve": ("pcemu.cli.serve", "Lend images to NBD clients; what they write can be undone."),
     "session": ("pcemu.cli.session", "Look at what runs changed, and decide later."),
 }
 

@@ -10,9 +10,9 @@ from typing import Any
 import click
 
 from pcemu.cli.disk_common import outside_option
+from pcemu.cli.exit_option import on_exit_option
 from pcemu.cli.script import STEPS, ScriptCommand, steps
 from pcemu.cli.ui import HEADLESS, UIS
-from pcemu.frontends.prompt import BRANCH, COMMIT, DISCARD, KEEP, Reply
 from pcemu.pacing import PACES
 
 AS_IT_IS = "\b\n"  # click does not wrap the paragraph that begins with this line
@@ -69,7 +69,6 @@ To complete options with Tab in bash: eval "$(_PCEMU_COMPLETE=bash_source pcemu)
 """.replace("\\b\n", AS_IT_IS)
 
 MAX_SCALE = 16
-ON_EXIT = ("ask", COMMIT.word, DISCARD.word, KEEP.word, BRANCH.word)
 INTERVAL = re.compile(r"(?:(\d+(?:\.\d+)?)h)?(?:(\d+(?:\.\d+)?)m)?(?:(\d+(?:\.\d+)?)s?)?")
 LONGEST = 1e9  # s; thirty years
 FIRST_YEAR, LAST_YEAR = 1980, 2099  # what DOS can count
@@ -109,19 +108,6 @@ def _interval(ctx: click.Context, parameter: click.Parameter, value: str | None)
     if not 1 <= seconds <= LONGEST:
         raise click.BadParameter(f"{value!r}: expected a time such as 1h, 10m or 90s")
     return seconds
-
-
-def _on_exit(ctx: click.Context, parameter: click.Parameter, value: str) -> Reply:
-    """The answer to the question at the end."""
-    word, colon, name = value.partition(":")
-    if word not in ON_EXIT or bool(name) != (word == BRANCH.word) or (colon and not name):
-        raise click.BadParameter(f"{value!r}: expected ask, commit, discard, keep or branch:NAME")
-    return Reply(word, name)
-
-
-def _complete_on_exit(ctx: click.Context, parameter: click.Parameter, incomplete: str) -> list[str]:
-    words = [word + (":" if word == BRANCH.word else "") for word in ON_EXIT]
-    return [word for word in words if word.startswith(incomplete)]
 
 
 @click.command(cls=ScriptCommand, help=HELP, epilog=EPILOG, short_help="Run a PC.")
@@ -178,15 +164,7 @@ def _complete_on_exit(ctx: click.Context, parameter: click.Parameter, incomplete
     type=click.Path(dir_okay=False, writable=True, path_type=Path),
     help="Write the final screen as a picture, also when a step failed.",
 )
-@click.option(
-    "--on-exit",
-    metavar="WHAT",
-    callback=_on_exit,
-    shell_complete=_complete_on_exit,
-    default="ask",
-    show_default=True,
-    help="What becomes of the guest's writes: ask, commit, discard, keep or branch:NAME.",
-)
+@on_exit_option("ask", "the guest's")
 @click.option("--session", metavar="NAME", default="default", help="A session besides the usual one.")
 @outside_option
 @click.option(

@@ -14,6 +14,7 @@ COMMANDS = {
     "discard": ("pcemu.cli.session_decide", "Throw the changes away."),
     "keep": ("pcemu.cli.session_decide", "Mark an interrupted session as one to be decided later."),
     "branch": ("pcemu.cli.session_decide", "Save the changes as an image of their own."),
+    "rebase": ("pcemu.cli.session_decide", "Put the changes on an image that others committed to."),
     "revert": ("pcemu.cli.session_decide", "Go back to a checkpoint."),
     "pin": ("pcemu.cli.session_notes", "Keep a checkpoint from being merged."),
     "note": ("pcemu.cli.session_notes", "Name a checkpoint, or write something down about it."),

@@ -7,6 +7,7 @@ from pathlib import Path
 import click
 
 from pcemu.cli.disk_common import common, epilog, say, work
+from pcemu.cli.server_control import ask_server
 from pcemu.cli.session_common import allow_outside, disk_argument, name_option, opened
 
 COMMIT_EPILOG = epilog(r"""
@@ -20,6 +21,20 @@ is looked for everywhere.
 
 Keys of --json: image, session, sectors (how many were written), files (paths, with --only or --except).
 """)
+
+REBASE_EPILOG = epilog(r"""
+Examples:
+  pcemu session rebase base.vhd --session alice
+  pcemu session rebase base.vhd --session alice --save-as alices-old
+
+Keys of --json: image, session, sectors (taken over as they are), files (taken over, paths), left (paths that
+were not), branch (the image that has all; "" for none).
+""")
+
+AGAIN = "nothing is lost; run it again"
+disconnect_option = click.option(
+    "--disconnect", is_flag=True, help="Disconnect the session's client, if a server has one."
+)
 
 
 @click.command(context_settings={"ignore_unknown_options": True})
@@ -59,12 +74,16 @@ def commit(
 
     With --only or --except the chosen files are written, and the session goes on with the rest.
     """
-    from pcemu.drives.changes_text import amount
-
     files: list[str] = []
     selected = bool(only or except_)
     sectors = 0
     go_on = "nothing is lost; commit again, which goes on there"
+    options = {"only": only, "except": except_, "preserve_siblings": preserve_siblings}
+    done = ask_server(disk, name, "commit", **options)
+    if done is not None:
+        files, sectors = done["files"], done["sectors"]
+        _say_committed(disk, name, sectors, files, as_json=as_json, quiet=quiet)
+        return
     with opened(disk, name, started=selected) as session, work("writing", go_on, quiet=quiet) as progress:
         if selected:
             files = session.commit_files(
@@ -72,7 +91,15 @@ def commit(
             )
         else:
             sectors = session.commit(progress, preserve_siblings=preserve_siblings)
-    if selected:
+    _say_committed(disk, name, sectors, files, as_json=as_json, quiet=quiet)
+
+
+def _say_committed(
+    disk: Path, name: str, sectors: int, files: list[str], *, as_json: bool, quiet: bool
+) -> None:
+    from pcemu.drives.changes_text import amount
+
+    if files:
         text = "\n".join([f"committed to {disk}:", *(f"  {path}" for path in files)])
     else:
         text = f"committed {amount(sectors)} to {disk}"
@@ -83,14 +110,16 @@ def commit(
 @click.command()
 @disk_argument
 @name_option
+@disconnect_option
 @common
-def discard(disk: Path, name: str, as_json: bool, quiet: bool) -> None:
+def discard(disk: Path, name: str, disconnect: bool, as_json: bool, quiet: bool) -> None:
     """Throw away what DISK's session changed; DISK is as it was. There is no way back.
 
     Keys of --json: image, session.
     """
-    with opened(disk, name, started=False) as session:
-        session.discard()
+    if ask_server(disk, name, "discard", disconnect=disconnect) is None:
+        with opened(disk, name, started=False) as session:
+            session.discard()
     document = {"image": str(disk), "session": name}
     say(f"discarded; {disk} is as it was", document, as_json=as_json, quiet=quiet)
 
@@ -104,9 +133,13 @@ def keep(disk: Path, name: str, as_json: bool, quiet: bool) -> None:
 
     Keys of --json: image, session, drives (how many).
     """
-    with opened(disk, name) as session:
-        session.keep()
-        drives = len(session.drives)
+    done = ask_server(disk, name, "keep")
+    if done is None:
+        with opened(disk, name) as session:
+            session.keep()
+            drives = len(session.drives)
+    else:
+        drives = done["drives"]
     document = {"image": str(disk), "session": name, "drives": drives}
     say(f"kept; `pcemu run {disk}` goes on with it", document, as_json=as_json, quiet=quiet)
 
@@ -115,19 +148,62 @@ def keep(disk: Path, name: str, as_json: bool, quiet: bool) -> None:
 @disk_argument
 @click.argument("branch_name", metavar="NAME")
 @name_option
+@disconnect_option
 @common
-def branch(disk: Path, branch_name: str, name: str, as_json: bool, quiet: bool) -> None:
+def branch(disk: Path, branch_name: str, name: str, disconnect: bool, as_json: bool, quiet: bool) -> None:
     """Save what DISK's session changed as NAME.vhd beside DISK, or at a path, and end the session.
 
     It is a child of DISK, which must not change any more: run it with `pcemu run NAME.vhd`.
 
     Keys of --json: image, session, path.
     """
-    go_on = "nothing is lost; run it again"
-    with opened(disk, name, started=False) as session, work("writing", go_on, quiet=quiet) as progress:
-        path = session.branch(branch_name, progress)
+    done = ask_server(disk, name, "branch", name=_as_seen_here(branch_name), disconnect=disconnect)
+    if done is None:
+        with opened(disk, name, started=False) as session, work("writing", AGAIN, quiet=quiet) as progress:
+            path = session.branch(branch_name, progress)
+    else:
+        path = done["path"]
     document = {"image": str(disk), "session": name, "path": path}
     say(f"saved as {path}; {disk} is as it was", document, as_json=as_json, quiet=quiet)
+
+
+def _as_seen_here(name: str) -> str:
+    """A path that a server in another folder understands; a bare name stays one."""
+    return str(Path(name).absolute()) if Path(name).name != name else name
+
+
+@click.command(epilog=REBASE_EPILOG)
+@disk_argument
+@name_option
+@click.option(
+    "--save-as",
+    metavar="NAME",
+    default="",
+    help="Where there are conflicts: save all as a branch, leave them out.",
+)
+@disconnect_option
+@common
+def rebase(disk: Path, name: str, save_as: str, disconnect: bool, as_json: bool, quiet: bool) -> None:
+    """Put what DISK's session changed on DISK as others left it, who committed since the session began.
+
+    That is for sessions of `pcemu serve --per-client-undo`. What changed is taken over sector by sector
+    where nobody else wrote, else file by file. Conflicts are named and nothing is done, unless --save-as
+    first saves the session as a branch: then the rest is taken over.
+    """
+    from pcemu.drives.changes_text import amount
+
+    done = ask_server(disk, name, "rebase", save_as=_as_seen_here(save_as), disconnect=disconnect)
+    if done is None:
+        with opened(disk, name) as session, work("writing", AGAIN, quiet=quiet) as progress:
+            done = session.rebase(save_as, progress)._asdict()
+            session.keep()
+    lines = [f"rebased {amount(done['sectors'])} of {disk}" if not done["files"] else f"rebased of {disk}:"]
+    lines += [f"  {path}" for path in done["files"]]
+    if done["branch"]:
+        lines.append(f"all is saved as {done['branch']}; left out because of conflicts:")
+        lines += [f"  {path}" for path in done["left"]] or ["  sectors that are in no file"]
+    document = {"image": str(disk), "session": name, **done}
+    say("\n".join(lines), document, as_json=as_json, quiet=quiet)
 
 
 @click.command()

@@ -15,7 +15,7 @@ from pcemu.drives.replace import remove_image
 from pcemu.drives.sparse import SparseLayer
 from pcemu.errors import ImageAccessError, ImageFormatError, UsageError
 from pcemu.session.folder import SessionFolder, sessions_of
-from pcemu.session.journal import ACTIVE, DriveNote, Journal
+from pcemu.session.journal import ACTIVE, DriveNote, Journal, JournalDamaged, read_journal
 
 Layers = list[FlatDrive | SparseLayer]
 
@@ -129,15 +129,16 @@ def refuse_children(folder: SessionFolder, host: Host) -> None:
             )
 
 
-def refuse_siblings(folder: SessionFolder, fallback: str | None, host: Host) -> None:
-    """Refuse a commit that would change what other sessions of the image are built on."""
-    others = [
-        _describe(each)
-        for each in sessions_of(folder.image, fallback, host)
-        if each.name != folder.name and each.drives()
-    ]
+def refuse_siblings(folder: SessionFolder, fallback: str | None, host: Host) -> bool:
+    """Refuse a commit that would change what other sessions of the image are built on.
+
+    True when there are some that preserve: those are made for it.
+    """
+    sessions = [each for each in sessions_of(folder.image, fallback, host) if each.name != folder.name]
+    preserving = [each for each in sessions if _preserves(each, host)]
+    others = [_describe(each) for each in sessions if each.drives() and each not in preserving]
     beside = Family(host).look_in(os.path.dirname(folder.image))  # noqa: PTH120
-    known = {os.path.realpath(path) for path in folder.drives().values()}
+    known = {os.path.realpath(path) for each in (folder, *preserving) for path in each.drives().values()}
     found = [child.path for child in beside]
     for path in dict.fromkeys([*found, *registered(folder.image, host)]):
         child = None if path in known else read_child(path, host)
@@ -148,6 +149,16 @@ def refuse_siblings(folder: SessionFolder, fallback: str | None, host: Host) -> 
             f"{folder.image}: the commit would change what {', '.join(others)} is built on, expected no "
             f"other session; decide that first, or have its sectors preserved (--preserve-siblings)"
         )
+    return bool(preserving)
+
+
+def _preserves(folder: SessionFolder, host: Host) -> bool:
+    """True for a session whose lowest drive is there for what others' commits overwrite."""
+    try:
+        journal = read_journal(folder.journal, host)
+    except JournalDamaged:
+        return False
+    return journal is not None and bool(journal.drives) and journal.drives[0].preserves
 
 
 def _describe(folder: SessionFolder) -> str:

@@ -253,9 +253,12 @@ class SessionRecord:
             self._journal.pending = {}
             self._save()
 
-    def refuse_siblings(self) -> None:
-        """Refuse a commit that would change what other sessions of the image are built on."""
-        refuse_siblings(self.folder, self._fallback, self.host)
+    def refuse_siblings(self) -> bool:
+        """Refuse a commit that would change what other sessions of the image are built on.
+
+        True when there are some that preserve what it overwrites.
+        """
+        return refuse_siblings(self.folder, self._fallback, self.host)
 
     def _refuse_half(self) -> None:
         half = self._half_commit()

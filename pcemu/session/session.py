@@ -309,7 +309,7 @@ class Session(SessionRecord):
             return 0
         self._refuse_moved()
         if not preserve_siblings:
-            self.refuse_siblings()
+            preserve_siblings = self.refuse_siblings()
         refuse_children(self.folder, self.host)
         self._journal.pending = {"commit": self._journal.drives[-1].number}
         self._save()

@@ -36,8 +36,8 @@ log = logging.getLogger(__name__)
 class Connection(asyncio.BufferedProtocol):
     """A client, from its greeting to its end.
 
-    ``closed`` is called once, at the end. ``tls`` None: in the clear. The handshake may take ``patience``
-    seconds.
+    ``closed`` is called once, at the end, when ``gone`` is set. ``tls`` None: in the clear. The handshake may
+    take ``patience`` seconds.
     """
 
     def __init__(
@@ -50,6 +50,7 @@ class Connection(asyncio.BufferedProtocol):
         self.peer = ""
         self.since = time.time()
         self.export: Export | None = None
+        self.gone = asyncio.Event()
         self._exports = exports
         self._tls = tls
         self._patience = patience
@@ -120,6 +121,7 @@ class Connection(asyncio.BufferedProtocol):
         export, self.export = self.export, None
         if export is not None:
             await self._exports.release(export)
+        self.gone.set()
         self._closed(self)
 
     # -- work -------------------------------------------------------------------------------------------

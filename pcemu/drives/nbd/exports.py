@@ -19,8 +19,10 @@ from typing import Any, NamedTuple, Protocol
 from pcemu.drives.chain import NO_LAYER, Chain
 from pcemu.drives.content import extents
 from pcemu.drives.drive import SECTOR_SIZE, Drive
-from pcemu.drives.hostfile import NOT_OFFERED, Host, SystemCalls
+from pcemu.drives.hostfile import NOT_OFFERED, Host, HostFile, SystemCalls
 from pcemu.drives.nbd_protocol import NBD_STATE_HOLE, NBD_STATE_ZERO
+from pcemu.drives.raw import FlatDrive
+from pcemu.drives.sparse import SparseLayer
 from pcemu.errors import PcemuError
 
 Done = Callable[[BaseException | None], None]
@@ -132,9 +134,13 @@ class Export:
         self.gate = Gate(launch)
         self.connections = 0
         self._flushing = threading.Lock()
+        self._thread = threading.get_ident()
+        self._slow = _is_slow(drive)
 
     def read(self, offset: int, target: memoryview) -> None:
-        """Fill ``target`` from byte ``offset`` on, whole sectors or not."""
+        """Fill ``target`` from byte ``offset`` on, whole sectors or not; BlockingIOError: ask in a thread."""
+        if self._slow and threading.get_ident() == self._thread:
+            raise BlockingIOError
         size = len(target)
         if not (offset | size) % SECTOR_SIZE:
             self.drive.read(offset // SECTOR_SIZE, target)
@@ -146,7 +152,10 @@ class Export:
         target[:] = memoryview(buffer)[start : start + size]
 
     def write(self, offset: int, data: memoryview) -> None:
-        """Write ``data`` from byte ``offset`` on; of sectors at its ends, what is not written stays."""
+        """Write ``data`` from byte ``offset`` on; of sectors at its ends, what is not written stays.
+
+        BlockingIOError: write in a thread.
+        """
         size = len(data)
         if not (offset | size) % SECTOR_SIZE:
             self.drive.write(offset // SECTOR_SIZE, data)
@@ -155,8 +164,8 @@ class Export:
         buffer = bytearray(sectors * SECTOR_SIZE)
         view = memoryview(buffer)
         start = offset - lba * SECTOR_SIZE
-        self.drive.read(lba, view[:SECTOR_SIZE])
-        self.drive.read(lba + sectors - 1, view[-SECTOR_SIZE:])
+        self.read(lba * SECTOR_SIZE, view[:SECTOR_SIZE])
+        self.read((lba + sectors - 1) * SECTOR_SIZE, view[-SECTOR_SIZE:])
         view[start : start + size] = data
         self.drive.write(lba, view)
 
@@ -210,6 +219,13 @@ class Export:
             return False
         lba, sectors = _covering(offset, size)
         return next(drive.runs(lba, sectors))[1:3] == (sectors, NO_LAYER)
+
+
+def _is_slow(drive: Drive) -> bool:
+    """True when some layer is no file of this host: nobody can tell how long a read takes."""
+    layers = drive.layers if isinstance(drive, Chain) else (drive,)
+    files = [layer.file for layer in layers if isinstance(layer, SparseLayer | FlatDrive)]
+    return len(files) < len(layers) or any(type(file) is not HostFile for file in files)
 
 
 _ZEROS = memoryview(bytes(1 << 20))
@@ -288,18 +304,36 @@ def launcher() -> Launcher:
     return launch
 
 
-class _ImpatientCalls(SystemCalls):
-    """In the thread that made this, reads that would wait for the disk raise BlockingIOError."""
+class ImpatientHost(Host):
+    """Files whose reads raise BlockingIOError rather than wait for the disk, in the thread of an event loop.
+
+    That is the thread that called :meth:`begin`, until :meth:`end`; in others, reads wait as ever.
+    """
 
     def __init__(self) -> None:
-        mine = threading.get_ident()
+        super().__init__(_ImpatientCalls() if hasattr(os, "preadv") else None)
+
+    def begin(self) -> None:
+        """The calling thread is going to serve."""
+        if isinstance(self.calls, _ImpatientCalls):
+            self.calls.thread = threading.get_ident()
+
+    def end(self) -> None:
+        """It has served."""
+        if isinstance(self.calls, _ImpatientCalls):
+            self.calls.thread = 0
+
+
+class _ImpatientCalls(SystemCalls):
+    def __init__(self) -> None:
+        self.thread = 0
         get_ident = threading.get_ident
         preadv = os.preadv
         nowait = getattr(os, "RWF_NOWAIT", 0)
 
         def impatient(fd: int, buffers: Sequence[Any], offset: int) -> int:
             nonlocal nowait
-            if not nowait or get_ident() != mine:
+            if get_ident() != self.thread or not nowait:
                 return preadv(fd, buffers, offset)
             try:
                 return preadv(fd, buffers, offset, nowait)
@@ -312,8 +346,3 @@ class _ImpatientCalls(SystemCalls):
                 return preadv(fd, buffers, offset)
 
         self.preadv = impatient
-
-
-def impatient_host() -> Host:
-    """A host for drives that the calling thread, an event loop's, is going to serve."""
-    return Host(_ImpatientCalls() if hasattr(os, "preadv") else None)

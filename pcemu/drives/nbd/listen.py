@@ -75,7 +75,7 @@ def bound_sockets(address: Address) -> list[socket.socket]:
     """Sockets at an address, bound and not yet listening; ImageAccessError, UsageError."""
     try:
         if address.path:
-            return [_unix_socket(address.path)]
+            return [unix_socket(address.path)]
         return _internet_sockets(address)
     except socket.gaierror as error:
         raise UsageError(f"{address}: {error.strerror}, {EXPECTED}") from None
@@ -105,7 +105,7 @@ def _internet_sockets(address: Address) -> list[socket.socket]:
     return sockets
 
 
-def _unix_socket(path: str) -> socket.socket:
+def unix_socket(path: str) -> socket.socket:
     """A socket for its owner alone; one that a killed server left behind is replaced."""
     new = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
     mask = os.umask(0o177)

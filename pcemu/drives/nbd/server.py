@@ -7,12 +7,11 @@ import contextlib
 import os
 import socket
 import ssl
-from collections.abc import Callable
 from types import TracebackType
 from typing import Self
 
 from pcemu.drives.nbd.connection import Connection
-from pcemu.drives.nbd.exports import ExportProvider
+from pcemu.drives.nbd.exports import Export, ExportProvider
 from pcemu.drives.nbd.listen import Address, bound_sockets
 from pcemu.errors import UsageError
 
@@ -37,7 +36,6 @@ class NbdServer:
         max_connections: int = MAX_CONNECTIONS,
         handshake_seconds: float = HANDSHAKE_SECONDS,
         allow_insecure: bool = False,
-        changed: Callable[[], None] = lambda: None,
     ) -> None:
         self.connections: set[Connection] = set()
         self._exports = exports
@@ -45,9 +43,7 @@ class NbdServer:
         self._max_connections = max_connections
         self._patience = handshake_seconds
         self._allow_insecure = allow_insecure
-        self._changed = changed
         self._servers: list[tuple[asyncio.Server, str]] = []
-        self._empty = asyncio.Event()
 
     async def listen(self, address: Address) -> Address:
         """Take clients at an address, port 0 for a free one; returns which it is. ImageError, UsageError."""
@@ -76,9 +72,14 @@ class NbdServer:
 
     def _closed(self, connection: Connection) -> None:
         self.connections.discard(connection)
-        self._changed()
-        if not self.connections:
-            self._empty.set()
+
+    async def disconnect(self, export: Export) -> None:
+        """Let go of all clients of an export, and wait until it is released."""
+        users = [connection for connection in self.connections if connection.export is export]
+        for connection in users:
+            connection.disconnect()
+        for connection in users:
+            await connection.gone.wait()
 
     async def close(self) -> None:
         """Take no more clients, let go of those that are there, and wait until their exports are released."""
@@ -89,11 +90,12 @@ class NbdServer:
                     os.unlink(path)  # noqa: PTH108
         self._servers.clear()
         if self.connections:
-            self._empty.clear()
-            for connection in list(self.connections):
+            leaving = list(self.connections)
+            for connection in leaving:
                 connection.disconnect()
+            gone = asyncio.gather(*(connection.gone.wait() for connection in leaving))
             with contextlib.suppress(TimeoutError):
-                await asyncio.wait_for(self._empty.wait(), CLOSING_SECONDS)
+                await asyncio.wait_for(gone, CLOSING_SECONDS)
 
     async def __aenter__(self) -> Self:
         return self

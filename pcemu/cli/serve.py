@@ -1,0 +1,234 @@
+"""`pcemu serve` and `pcemu protect`: options and help; what happens then is in pcemu.cli.serving."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import click
+
+from pcemu.cli.disk_common import DISK, epilog, human, json_option, outside_option, quiet_option
+from pcemu.cli.exit_option import on_exit_option
+
+if TYPE_CHECKING:
+    from pcemu.drives.nbd.listen import Address
+
+Command = TypeVar("Command", bound=Callable[..., Any])
+
+DEFAULT_ADDRESS = "127.0.0.1:10809"
+FOLDER = click.Path(file_okay=False, path_type=Path)
+FILE = click.Path(dir_okay=False, path_type=Path)
+
+EXIT_CODES = """
+Exit codes:
+  0    a signal ended it, and what was decided was done
+  2    wrong usage, also: an address that other hosts reach, without TLS
+  3    an image does not exist
+  4    an image is not usable
+  5    an image is busy or may not be accessed; the address is taken
+"""
+
+SERVE_EPILOG = epilog(
+    r"""
+Examples:
+  pcemu serve disk.vhd                                  nbdinfo nbd://127.0.0.1/disk
+  pcemu serve disk.vhd --listen unix:/run/user/1000/disk.sock --read-only
+  pcemu serve base.vhd --per-client-undo                nbdcopy … nbd://127.0.0.1/base@alice
+  pcemu serve --list                                    who is connected
+  pcemu session commit base.vhd --session alice         while it runs, or later
+  pcemu serve disk.vhd --listen 0.0.0.0 --tls-certificates pki
+
+Keys of --list --json: a list of servers, each with image, export, listen (addresses), clients: export, image,
+session, connections, sectors (changed; null when it is not open). Of an address: name, description, size,
+read_only.
+"""
+    + EXIT_CODES
+)
+
+PROTECT_EPILOG = epilog(
+    r"""
+Examples:
+  pcemu protect disk.img                       nbdfuse ~/disk nbd://127.0.0.1/disk
+  sudo pcemu protect /dev/sdb                  nbd-client 127.0.0.1 /dev/nbd0 -N sdb
+  pcemu protect disk.vhd --on-exit discard
+"""
+    + EXIT_CODES
+)
+
+
+def _addresses(
+    ctx: click.Context, parameter: click.Parameter, values: tuple[str, ...]
+) -> tuple[Address, ...]:
+    from pcemu.drives.nbd.listen import parse_address
+
+    return tuple([parse_address(value) for value in values or (DEFAULT_ADDRESS,)])
+
+
+def server_options(on_exit: str) -> Callable[[Command], Command]:
+    """What both commands take."""
+    options = [
+        click.option(
+            "--listen",
+            metavar="ADDRESS",
+            multiple=True,
+            callback=_addresses,
+            help=f"HOST[:PORT] or unix:PATH; can be given many times. [default: {DEFAULT_ADDRESS}]",
+        ),
+        click.option(
+            "--name",
+            "names",
+            metavar="EXPORT",
+            multiple=True,
+            help="The export's name, once for each image. [default: the file's]",
+        ),
+        click.option("--session", metavar="NAME", default="default", help="A session besides the usual one."),
+        on_exit_option(on_exit, "the clients'"),
+        click.option(
+            "--preserve-siblings",
+            is_flag=True,
+            help="Let a commit first copy what it changes to other sessions of the image.",
+        ),
+        click.option(
+            "--tls-certificates",
+            metavar="DIR",
+            type=FOLDER,
+            help="TLS for all, with server-cert.pem and server-key.pem in DIR.",
+        ),
+        click.option(
+            "--tls-verify-peer", is_flag=True, help="Clients need a certificate of DIR/ca-cert.pem, too."
+        ),
+        click.option(
+            "--tls-psk",
+            metavar="FILE",
+            type=FILE,
+            help="TLS for all, with keys as psktool makes them (Python 3.13).",
+        ),
+        click.option(
+            "--allow-insecure", is_flag=True, help="Listen without TLS where other hosts can connect."
+        ),
+        click.option(
+            "--max-connections",
+            metavar="N",
+            type=click.IntRange(1, 10_000),
+            default=256,
+            show_default=True,
+            help="More clients are turned away.",
+        ),
+        outside_option,
+        quiet_option,
+    ]
+
+    def add(command: Command) -> Command:
+        for option in reversed(options):
+            command = option(command)
+        return command
+
+    return add
+
+
+@click.command(epilog=SERVE_EPILOG, short_help="Lend images to NBD clients; their writes can be undone.")
+@click.argument("images", nargs=-1, type=DISK, metavar="IMAGE...")
+@click.option("--per-client-undo", "per_client", is_flag=True, help="Each client has a session of its own.")
+@click.option("--read-only", is_flag=True, help="Nobody can write.")
+@click.option(
+    "--list", "listing", is_flag=True, help="List servers and their clients, or an ADDRESS' exports."
+)
+@server_options("keep")
+@json_option
+@click.pass_context
+def serve(
+    ctx: click.Context, /, images: tuple[Path, ...], listing: bool, as_json: bool, **options: Any
+) -> None:
+    """Lend IMAGEs, or block devices, to NBD clients: qemu, nbd-client, nbdcopy, nbdfuse and others.
+
+    No image changes: writes go to an undo session beside it, one that all clients share, or with
+    --per-client-undo one for each, in which the client opens the export IMAGE@NAME with a name of its own.
+    Sessions are decided with `pcemu session commit IMAGE --session NAME`, discard, keep or branch, also while
+    the server runs. A commit is refused when others committed to the image since the session began; then
+    `pcemu session rebase` carries its changes over.
+
+    \b
+      pcemu serve [OPTIONS] IMAGE...
+      pcemu serve --list [ADDRESS]
+    """
+    if listing:
+        _list(images, options["tls_certificates"], as_json=as_json)
+        return
+    if not images:
+        raise click.UsageError("Missing argument 'IMAGE...'.")
+    if options["read_only"] and options["per_client"]:
+        raise click.UsageError("--read-only does not go with --per-client-undo")
+    _serve(ctx, images, options)
+
+
+@click.command(epilog=PROTECT_EPILOG, short_help="Lend an image or device, and ask at the end what to do.")
+@click.argument("image", type=DISK, metavar="IMAGE-OR-DEVICE")
+@server_options("ask")
+@click.pass_context
+def protect(ctx: click.Context, /, image: Path, **options: Any) -> None:
+    """Lend IMAGE-OR-DEVICE to NBD clients, with all writes going to a drive of their own, until Ctrl-C.
+
+    Then you see what was changed, and decide: commit, discard, keep for later, or branch.
+    """
+    _serve(ctx, (image,), {**options, "per_client": False, "read_only": False})
+
+
+def _serve(ctx: click.Context, images: tuple[Path, ...], options: dict[str, Any]) -> None:
+    from pcemu.cli.serving import ServeOptions, Serving  # --help shall not wait for it
+
+    ctx.exit(Serving(ServeOptions(images=images, **options)).run())
+
+
+def _list(places: tuple[Path, ...], certificates: Path | None, *, as_json: bool) -> None:
+    import json
+
+    from pcemu.cli.output import result
+    from pcemu.cli.server_control import running_servers
+    from pcemu.cli.tables import drawn, table
+
+    rows: list[tuple[str, ...]]
+    if places:
+        found = [facts for place in places for facts in _exports_at(str(place), certificates)]
+        headings: tuple[str, ...] = ("export", "size", "")
+        rows = [(facts["name"], _size(facts["size"]), _rights(facts)) for facts in found]
+    else:
+        found = running_servers()
+        headings = ("export", "at", "connections", "changed")
+        rows = [
+            (client["export"], ", ".join(server["listen"]), *_state(client))
+            for server in found
+            for client in server["clients"] or [{"export": server["export"], "connections": 0, "sectors": 0}]
+        ]
+    if as_json:
+        result(json.dumps(found, indent=2, ensure_ascii=False))
+    elif rows:
+        result(drawn(table(headings, rows)))
+    else:
+        result("no server is running" if not places else "no exports")
+
+
+def _exports_at(place: str, certificates: Path | None) -> list[dict[str, Any]]:
+    import ssl
+
+    from pcemu.drives.nbd.listen import parse_address
+    from pcemu.drives.nbd.listing import list_exports
+    from pcemu.drives.nbd.tls import CA
+
+    context = None if certificates is None else ssl.create_default_context(cafile=certificates / CA)
+    return [facts._asdict() for facts in list_exports(parse_address(place), context)]
+
+
+def _size(size: int | None) -> str:
+    return "" if size is None else human(size)
+
+
+def _rights(facts: dict[str, Any]) -> str:
+    return "read-only" if facts["read_only"] else ""
+
+
+def _state(client: dict[str, Any]) -> tuple[str, str]:
+    from pcemu.drives.changes_text import amount
+
+    sectors = client["sectors"]
+    return str(client["connections"]), "kept" if sectors is None else amount(sectors)

@@ -1,0 +1,80 @@
+"""How `pcemu session` reaches a server that has an image's sessions open.
+
+Each server listens at a socket per image in the user's runtime folder, which is the user's alone (0700), with
+rights for the user alone (0600). One line of JSON each way::
+
+    {"action": "commit", "session": "alice", …}     ─►
+                                                    ◄─  {"done": {…}} or {"error": "…", "exit_code": 2}
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import socket
+from pathlib import Path
+from typing import Any
+
+from pcemu.errors import PcemuError
+
+SUFFIX = ".server"
+MAX_LINE = 1 << 20
+
+
+class ServerRefused(PcemuError):
+    """What the server did not do, in its words."""
+
+    def __init__(self, text: str, exit_code: int) -> None:
+        super().__init__(text)
+        self.exit_code = exit_code
+
+
+def control_folder() -> Path:
+    """Where the sockets are."""
+    import warnings
+
+    import platformdirs
+
+    with warnings.catch_warnings():  # of a folder with other rights, in place of which it takes another
+        warnings.simplefilter("ignore")
+        return Path(platformdirs.user_runtime_dir("pcemu", appauthor=False))
+
+
+def control_path(image: Path) -> Path:
+    """The socket of the server of an image."""
+    digest = hashlib.sha256(os.fsencode(os.path.realpath(image))).hexdigest()
+    return control_folder() / f"{digest[:24]}{SUFFIX}"
+
+
+def ask_server(image: Path, session: str, action: str, **options: Any) -> dict[str, Any] | None:
+    """Have the server of ``image`` do something with a session; None when there is none. ServerRefused."""
+    return _ask(control_path(image), {"action": action, "session": session, **options})
+
+
+def running_servers() -> list[dict[str, Any]]:
+    """What all servers of this user tell of themselves."""
+    try:
+        paths = sorted(control_folder().glob(f"*{SUFFIX}"))
+    except OSError:
+        return []
+    found = [_ask(path, {"action": "list"}) for path in paths]
+    return [each for each in found if each is not None]
+
+
+def _ask(path: Path, request: dict[str, Any]) -> dict[str, Any] | None:
+    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as connected:
+        try:
+            connected.connect(str(path))
+            connected.sendall(json.dumps(request).encode() + b"\n")
+            with connected.makefile("rb") as file:
+                line = file.readline(MAX_LINE)
+        except OSError:
+            return None
+    if not line:
+        return None
+    reply: dict[str, Any] = json.loads(line)
+    if "error" in reply:
+        raise ServerRefused(str(reply["error"]), int(reply["exit_code"]))
+    done: dict[str, Any] = reply["done"]
+    return done

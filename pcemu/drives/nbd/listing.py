@@ -1,0 +1,139 @@
+"""The exports of any NBD server, as it lists them."""
+
+from __future__ import annotations
+
+import socket
+import ssl
+from typing import NamedTuple
+
+from pcemu.drives.nbd.listen import Address
+from pcemu.drives.nbd_protocol import (
+    CLIENT_FLAGS,
+    COUNT,
+    GREETING,
+    INFO_EXPORT,
+    INFO_TYPE,
+    LENGTH,
+    NBD_FLAG_C_FIXED_NEWSTYLE,
+    NBD_FLAG_C_NO_ZEROES,
+    NBD_FLAG_FIXED_NEWSTYLE,
+    NBD_FLAG_NO_ZEROES,
+    NBD_FLAG_READ_ONLY,
+    NBD_INFO_EXPORT,
+    NBD_MAGIC,
+    NBD_OPT_ABORT,
+    NBD_OPT_INFO,
+    NBD_OPT_LIST,
+    NBD_OPT_STARTTLS,
+    NBD_OPTS_MAGIC,
+    NBD_REP_ACK,
+    NBD_REP_FLAG_ERROR,
+    NBD_REP_INFO,
+    NBD_REP_MAGIC,
+    NBD_REP_SERVER,
+    OPTION,
+    OPTION_REPLY,
+)
+from pcemu.errors import ImageAccessError
+
+MAX_REPLY = 64 << 10
+MAX_EXPORTS = 10_000
+TIMEOUT = 10.0
+
+
+class ListedExport(NamedTuple):
+    """``size`` in bytes, None where the server does not tell."""
+
+    name: str
+    description: str
+    size: int | None
+    read_only: bool
+
+
+def list_exports(address: Address, tls: ssl.SSLContext | None = None) -> list[ListedExport]:
+    """Ask a server; ImageAccessError says why it does not answer."""
+    try:
+        with _connect(address) as connected:
+            return _Lister(connected, str(address)).run(tls, address.host)
+    except OSError as error:
+        why = error.strerror or str(error)
+        raise ImageAccessError(
+            f"{address}: {why}, expected an NBD server; is it running, and does it want TLS?"
+        ) from error
+
+
+def _connect(address: Address) -> socket.socket:
+    if not address.path:
+        return socket.create_connection((address.host, address.port), TIMEOUT)
+    connected = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+    connected.settimeout(TIMEOUT)
+    try:
+        connected.connect(address.path)
+    except BaseException:
+        connected.close()
+        raise
+    return connected
+
+
+class _Lister:
+    def __init__(self, connected: socket.socket, server: str) -> None:
+        self._socket = connected
+        self._server = server
+
+    def run(self, tls: ssl.SSLContext | None, host: str) -> list[ListedExport]:
+        first, second, flags = GREETING.unpack(self._receive(GREETING.size))
+        if (first, second) != (NBD_MAGIC, NBD_OPTS_MAGIC) or not flags & NBD_FLAG_FIXED_NEWSTYLE:
+            raise self._wrong("its greeting is not that of a newstyle NBD server")
+        no_zeroes = NBD_FLAG_C_NO_ZEROES if flags & NBD_FLAG_NO_ZEROES else 0
+        self._socket.sendall(CLIENT_FLAGS.pack(NBD_FLAG_C_FIXED_NEWSTYLE | no_zeroes))
+        if tls is not None:
+            self._ask(NBD_OPT_STARTTLS)
+            self._socket = tls.wrap_socket(self._socket, server_hostname=host or None)
+        found = []
+        for kind, data in self._ask(NBD_OPT_LIST):
+            if kind == NBD_REP_SERVER:
+                (length,) = LENGTH.unpack_from(data)
+                name = data[LENGTH.size : LENGTH.size + length]
+                found.append((name.decode("utf-8", "replace"), data[LENGTH.size + length :]))
+        exports = [self._look(name, text.decode("utf-8", "replace")) for name, text in found]
+        self._socket.sendall(OPTION.pack(NBD_OPTS_MAGIC, NBD_OPT_ABORT, 0))
+        return exports
+
+    def _look(self, name: str, description: str) -> ListedExport:
+        raw = name.encode()
+        try:
+            replies = self._ask(NBD_OPT_INFO, LENGTH.pack(len(raw)) + raw + COUNT.pack(0))
+        except ImageAccessError:
+            return ListedExport(name, description, None, False)
+        for kind, data in replies:
+            if kind == NBD_REP_INFO and INFO_TYPE.unpack_from(data) == (NBD_INFO_EXPORT,):
+                _, size, flags = INFO_EXPORT.unpack(data)
+                return ListedExport(name, description, size, bool(flags & NBD_FLAG_READ_ONLY))
+        return ListedExport(name, description, None, False)
+
+    def _ask(self, option: int, data: bytes = b"") -> list[tuple[int, bytes]]:
+        self._socket.sendall(OPTION.pack(NBD_OPTS_MAGIC, option, len(data)) + data)
+        replies: list[tuple[int, bytes]] = []
+        while len(replies) < MAX_EXPORTS:
+            magic, answered, kind, length = OPTION_REPLY.unpack(self._receive(OPTION_REPLY.size))
+            if magic != NBD_REP_MAGIC or answered != option or length > MAX_REPLY:
+                raise self._wrong("its reply to an option makes no sense")
+            payload = self._receive(length)
+            if kind & NBD_REP_FLAG_ERROR:
+                raise self._wrong(f"it refused: {payload.decode('utf-8', 'replace') or hex(kind)}")
+            if kind == NBD_REP_ACK:
+                return replies
+            replies.append((kind, payload))
+        raise self._wrong(f"it lists more than {MAX_EXPORTS} exports")
+
+    def _receive(self, size: int) -> bytes:
+        data = bytearray()
+        while len(data) < size:
+            part = self._socket.recv(size - len(data))
+            if not part:
+                raise self._wrong("it closed the connection")
+            data += part
+        return bytes(data)
+
+    def _wrong(self, why: str) -> ImageAccessError:
+        return ImageAccessError(f"{self._server}: {why}, expected the list of its exports")
