@@ -1,0 +1,180 @@
+"""The system calls of this package, as they are, one method each; what they lack on a host is said by errors.
+
+Only :mod:`pcemu.drives.hostfile` calls them, except for tests, which put a recorder or a saboteur here.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import os
+import stat
+import sys
+from collections.abc import Callable, Sequence
+from typing import Any
+
+try:
+    import fcntl
+except ImportError:  # Windows
+    fcntl = None  # type: ignore[assignment]
+
+Transfer = Callable[[int, Sequence[Any], int], int]  # descriptor, buffers, offset: bytes moved
+
+# From linux/falloc.h.
+FALLOC_FL_KEEP_SIZE = 0x01
+FALLOC_FL_PUNCH_HOLE = 0x02
+
+
+def _read_first(fd: int, buffers: Sequence[Any], offset: int) -> int:
+    """As os.preadv, where that is missing; into the first buffer only."""
+    os.lseek(fd, offset, os.SEEK_SET)
+    data = os.read(fd, len(buffers[0]))
+    buffers[0][: len(data)] = data
+    return len(data)
+
+
+def _write_first(fd: int, buffers: Sequence[Any], offset: int) -> int:
+    """As os.pwritev, where that is missing; from the first buffer only."""
+    os.lseek(fd, offset, os.SEEK_SET)
+    return os.write(fd, buffers[0])
+
+
+def _no_copy_file_range(source: int, target: int, count: int, source_offset: int, offset: int) -> int:
+    raise OSError(errno.ENOSYS, os.strerror(errno.ENOSYS))
+
+
+_copy_file_range: Callable[..., int] = getattr(os, "copy_file_range", _no_copy_file_range)
+_preadv: Transfer = getattr(os, "preadv", _read_first)
+_pwritev: Transfer = getattr(os, "pwritev", _write_first)
+
+
+class SystemCalls:
+    """The system calls, with the arguments and errors of :mod:`os`; transfers may be short."""
+
+    def open(self, path: str, flags: int, mode: int = 0o666) -> int:
+        """A descriptor of ``path``."""
+        return os.open(path, flags, mode)
+
+    def close(self, fd: int) -> None:
+        """Let go of ``fd``."""
+        os.close(fd)
+
+    def fstat(self, fd: int) -> os.stat_result:
+        """Kind, size and times of an open file."""
+        return os.fstat(fd)
+
+    def stat(self, path: str) -> os.stat_result:
+        """Kind, size and times of what ``path`` names, links followed."""
+        return os.stat(path)  # noqa: PTH116 - a Path costs more than the call
+
+    # The functions themselves, not methods around them: these are hot.
+    preadv = staticmethod(_preadv)
+    pwritev = staticmethod(_pwritev)
+
+    def ftruncate(self, fd: int, size: int) -> None:
+        """Make the file ``size`` bytes long; what it grows by reads as zeros."""
+        os.ftruncate(fd, size)
+
+    def fsync(self, fd: int) -> None:
+        """Force data and all metadata to the medium."""
+        full = getattr(fcntl, "F_FULLFSYNC", None)
+        if full is not None:  # macOS: fsync leaves the data in the disk's own cache
+            fcntl.fcntl(fd, full)
+        else:
+            os.fsync(fd)
+
+    def fdatasync(self, fd: int) -> None:
+        """Force data, and the metadata it takes to read them, to the medium."""
+        if hasattr(os, "fdatasync") and sys.platform != "darwin":
+            os.fdatasync(fd)
+        else:
+            self.fsync(fd)
+
+    def forget_cached(self, fd: int) -> None:
+        """Have the file read from the medium again, as far as the host lets us."""
+        if hasattr(os, "posix_fadvise"):
+            os.posix_fadvise(fd, 0, 0, os.POSIX_FADV_DONTNEED)
+
+    def fsync_dir(self, path: str) -> None:
+        """Make the names in a directory last."""
+        if os.name == "nt":
+            return
+        fd = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+        try:
+            os.fsync(fd)
+        finally:
+            os.close(fd)
+
+    def rename(self, old: str, new: str) -> None:
+        """Give a file a new name, replacing what had it."""
+        os.replace(old, new)  # noqa: PTH105
+
+    def link(self, old: str, new: str) -> None:
+        """Give a file a second name; FileExistsError when it is taken."""
+        os.link(old, new)
+
+    def unlink(self, path: str) -> None:
+        """Remove a name."""
+        os.unlink(path)  # noqa: PTH108
+
+    def mkdir(self, path: str) -> None:
+        """Make a folder; FileExistsError when the name is taken."""
+        os.mkdir(path)  # noqa: PTH102
+
+    def rmdir(self, path: str) -> None:
+        """Remove an empty folder."""
+        os.rmdir(path)  # noqa: PTH106
+
+    def list_names(self, path: str) -> list[str]:
+        """The names in a folder."""
+        return os.listdir(path)  # noqa: PTH208
+
+    def free_space(self, path: str) -> int:
+        """Bytes that can still be written on the file system of ``path``."""
+        import shutil  # only here: it costs start-up time
+
+        return shutil.disk_usage(path).free
+
+    def take_after(self, fd: int, status: os.stat_result, times: bool) -> None:
+        """Give a file the permissions, owner and maybe times of another, as far as the host lets us."""
+        if os.name == "nt":
+            return
+        with contextlib.suppress(PermissionError):
+            os.fchown(fd, status.st_uid, status.st_gid)
+        os.fchmod(fd, stat.S_IMODE(status.st_mode))
+        if times:
+            os.utime(fd, ns=(status.st_atime_ns, status.st_mtime_ns))
+
+    def lseek(self, fd: int, offset: int, whence: int) -> int:
+        """Used for SEEK_END, SEEK_DATA and SEEK_HOLE."""
+        return os.lseek(fd, offset, whence)
+
+    copy_file_range = staticmethod(_copy_file_range)  # (source, target, count, source offset, offset): moved
+
+    def punch_hole(self, fd: int, offset: int, size: int) -> None:
+        """Give a range back to the file system: it reads as zeros."""
+        fallocate = _fallocate()
+        if fallocate is None:
+            raise OSError(errno.ENOSYS, os.strerror(errno.ENOSYS))
+        if fallocate(fd, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, offset, size):
+            import ctypes
+
+            code = ctypes.get_errno()
+            raise OSError(code, os.strerror(code))
+
+
+_fallocate_found: list[Any] = []
+
+
+def _fallocate() -> Any:
+    """The C library's fallocate, None where it has none; looked up once."""
+    if not _fallocate_found:
+        import ctypes  # only here: it costs start-up time, and few sessions discard
+
+        try:
+            function = ctypes.CDLL(None, use_errno=True).fallocate
+            function.argtypes = [ctypes.c_int, ctypes.c_int, ctypes.c_int64, ctypes.c_int64]
+        except (AttributeError, OSError, TypeError):
+            function = None
+        _fallocate_found.append(function)
+    return _fallocate_found[0]
