@@ -18,6 +18,8 @@ F0–F1      13         coprocessor error latch
 3F8–3FF    4          16550, COM1
 402        –          firmware's log
 510–511    –          fw_cfg: what firmware is told
+CF8        –          where PCI would be: takes doublewords as one, so that none reaches CF9
+CF9        –          reset control
 =========  =========  ====================================================
 """
 
@@ -41,6 +43,7 @@ from pcemu.devices.pic import I8259
 from pcemu.devices.pit import I8254
 from pcemu.devices.port61 import SystemControlPortB
 from pcemu.devices.port92 import SystemControlPortA
+from pcemu.devices.reset_control import ResetControl
 from pcemu.devices.rtc import Mc146818
 from pcemu.devices.uart import Uart16550
 from pcemu.devices.vga import PORTS as VGA_PORTS
@@ -122,12 +125,13 @@ class Machine:
         self._wire_for_firmware(video_rom)
         tick = max(1, round(1000 / config.mips / CODE_BYTES))
         self.execution = Execution(self.cpu, self.clock, self.pic, self._ram, tick)
-        self.execution.on_reset = self.cpu.reset
+        self.execution.on_reset = self._on_reset
         self.execution.on_shutdown = config.on_shutdown
         self.execution.is_planned = lambda: self.rtc.peek(CMOS_SHUTDOWN) != 0
         self.pacer = Pacer(config.pace)
         self.typist = Typist(self.clock, self.keyboard, self._ram)
         self.typist.before_last = self._remember_screen
+        self._hard_reset_wanted = False
         self._seen: list[str] = []
         self._screen: TextScreen | None = None
         fill_cmos(self.rtc, self.memory.size, config.disks)
@@ -203,6 +207,9 @@ class Machine:
         self.fw_cfg = fw_cfg = configuration(self.memory.size, video_rom)
         self.bus.attach("fw_cfg selector", range(0x510, 0x511), fw_cfg.read, fw_cfg.write, width=2)
         self.bus.attach("fw_cfg", range(0x511, 0x512), fw_cfg.read, fw_cfg.write, base=0x510)
+        self.reset_control = control = ResetControl(self._request_reset)
+        self.bus.attach("no PCI", range(0xCF8, 0xCF9), lambda _: -1, lambda _, value: None, width=4)
+        self.bus.attach("reset control", range(0xCF9, 0xCFA), control.read, control.write)
         log = DebugPort(self.config.firmware_log or (lambda byte: None))
         self.bus.attach("firmware log", range(0x402, 0x403), log.read, log.write)
 
@@ -225,14 +232,23 @@ class Machine:
         """Either gate opens address line 20."""
         self.cpu.mmu.a20 = self.i8042.a20 or self.port92.a20
 
-    def _request_reset(self) -> None:
+    def _request_reset(self, hard: bool = False) -> None:
+        self._hard_reset_wanted |= hard
         self.execution.request_reset()
+
+    def _on_reset(self) -> None:
+        if self._hard_reset_wanted:
+            self.reset()
+        else:
+            self.cpu.reset()
 
     def reset(self) -> None:
         """The reset button: every chip starts afresh; RAM, CMOS and disks stay."""
+        self._hard_reset_wanted = False
         for chip in (
             self.pic, self.slave_pic, self.pit, self.port61, self.i8042, self.keyboard,
-            self.port92, self.rtc, self.vga, self.com1, self.coprocessor, self.fw_cfg, *self.ata,
+            self.port92, self.rtc, self.vga, self.com1, self.coprocessor, *self.ata,
+            self.fw_cfg, self.reset_control,
         ):  # fmt: skip
             chip.reset()
         self.memory.reset()

@@ -4,15 +4,15 @@
 00000000 – 0009FFFF       conventional RAM
 000A0000 – 000BFFFF       the VGA window; plain RAM too, the VGA reads it (devices/vga.py)
 000C0000 – 000FFFFF       adapter and system ROM: the adapter's from C0000 on, the last 128 KiB
-                          of the system's at the end; all ones elsewhere
+                          (shadow RAM: all) of the system's at the end; all ones elsewhere
 00100000 – size           extended RAM
 size     – FFFBFFFF       nothing: reads as all ones, swallows writes
 FFFC0000 – FFFFFFFF       the whole system ROM at the end, where the processor starts
 ========================  ==================================================================
 
-The ROM area below 1 MiB swallows writes, or it is *shadow RAM*: at power-on it holds what is in the ROMs,
-and firmware that is made for it keeps variables there, and may unpack itself or an adapter's ROM. Boards with
-a register for its write protection let firmware lock the area in the end; here it stays writable.
+The ROM area below 1 MiB swallows writes. With *shadow RAM* it does so only where no ROM is: the adapter's ROM
+and the last 128 KiB of the system's are copies in RAM, in which firmware that is made for it keeps variables.
+Boards with a register for write protection let it lock them in the end; here they stay writable.
 
 RAM is an anonymous host mapping, so only what the guest touched costs host memory.
 """
@@ -29,7 +29,6 @@ VGA_WINDOW = range(0xA0000, 0xC0000)
 ROM_AREA = range(0xC0000, 0x100000)
 LOW_ROM = range(0xE0000, 0x100000)  # as much of a system ROM as is seen below 1 MiB
 TOP_ROM = range(0xFFFC0000, 0x1_0000_0000)
-NO_ROM = range(0)
 ROM_UNIT = 0x10000
 RESET_VECTOR = -0x10  # from the end of the system ROM
 MIN_MIB, MAX_MIB = 2, 2048
@@ -58,6 +57,7 @@ class Memory:
         self.top_rom[:] = b"\xff" * len(TOP_ROM)
         self.read_only = ROM_AREA
         self._roms = bytearray(b"\xff" * len(ROM_AREA))
+        self._option_rom = self._shadow = 0  # bytes in whole pages
         self.reset()
 
     def view(self, area: range) -> memoryview:
@@ -67,8 +67,9 @@ class Memory:
     def load_rom(self, image: bytes, name: str = "the image", *, shadow: bool = False) -> None:
         """Put a system ROM image where it ends at 4 GiB, and its last 128 KiB where they end at 1 MiB.
 
-        ``shadow`` makes the ROM area shadow RAM. UsageError, which calls the image by its ``name``, when its
-        size is wrong or the processor would find no program at its start.
+        ``shadow`` makes that and an adapter's ROM shadow RAM, and shows the rest of the image below it, where
+        nothing else is: SeaBIOS' 256 KiB begin to run there. UsageError, which calls the image by its
+        ``name``, when its size is wrong or the processor would find no program at its start.
         """
         if len(image) % ROM_UNIT or not ROM_UNIT <= len(image) <= len(TOP_ROM):
             raise UsageError(
@@ -81,9 +82,10 @@ class Memory:
                 f"expected a jump, found {found}"
             )
         self.top_rom[-len(image) :] = image
-        low = image[-len(LOW_ROM) :]
+        low = image if shadow else image[-len(LOW_ROM) :]
         self._roms[-len(low) :] = low
-        self.read_only = NO_ROM if shadow else ROM_AREA
+        self._shadow = min(len(image), len(LOW_ROM)) if shadow else 0
+        self._protect()
         self.reset()
 
     def load_option_rom(self, image: bytes, name: str = "the image") -> None:
@@ -103,7 +105,15 @@ class Memory:
         if problem:
             raise UsageError(f"{name}: this is no adapter ROM: {problem}")
         self._roms[:size] = image
+        self._option_rom = -(-size // PAGE_SIZE) * PAGE_SIZE
+        self._protect()
         self.reset()
+
+    def _protect(self) -> None:
+        start, stop = ROM_AREA.start, ROM_AREA.stop
+        self.read_only = (
+            range(start + self._option_rom, stop - self._shadow) if self._shadow else range(start, stop)
+        )
 
     def reset(self) -> None:
         """Power-on and the reset button: the ROM area holds what is in the ROMs."""

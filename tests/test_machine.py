@@ -280,8 +280,10 @@ SECOND = "\nsecond: say 'r'\n" + IDLE
         "mov al, 0xD1\nout 0x64, al\nwait_8042\nmov al, 2\nout 0x60, al",
         "jmp 0xFFFF:0",
         "mov word [0x472], 0x1234\nmov al, 0xFE\nout 0x64, al",
+        "mov dx, 0xCF9\nmov al, 0\nout dx, al\nmov al, 4\nout dx, al",
+        "mov dx, 0xCF9\nmov al, 2\nout dx, al\nmov al, 6\nout dx, al",
     ],
-    ids=["port 92h", "8042 FEh", "8042 output port", "jump", "warm"],
+    ids=["port 92h", "8042 FEh", "8042 output port", "jump", "warm", "port CF9h, soft", "port CF9h, hard"],
 )
 @pytest.mark.parametrize("wait", ["cli\nhlt", "cli\njmp $", "sti\njmp $"])
 @pytest.mark.parametrize("a20", [0, 2])
@@ -292,6 +294,25 @@ def test_the_guest_resets_the_processor(reset: str, wait: str, a20: int) -> None
         assert pc.cpu.mmu.a20 is (pc.i8042.a20 or pc.port92.a20)
         # A20 is off after POST, as it was the first time.
         assert not pc.cpu.mmu.a20
+
+
+@pytest.mark.parametrize("hard", [False, True])
+def test_a_hard_reset_brings_back_what_is_in_the_roms_and_a_soft_one_does_not(hard: bool) -> None:
+    change = "mov ax, 0xF000\nmov ds, ax\nmov byte [0xFFF5], 'x'\n"  # the first digit of the ROM's date
+    reset = f"mov dx, 0xCF9\nmov al, {4 + 2 * hard}\nout dx, al\njmp $\n"
+    tell = "mov ax, 0xF000\nmov es, ax\nmov al, [es:0xFFF5]\n"
+    with Booted(BOOTED_TWICE + change + reset + f"second:\n{tell}say al\n{IDLE}", bios=OWN_ROM) as pc:
+        first, second = pc.run_until_said(2)
+        assert first == ord("b")
+        assert (second == ord("x")) is not hard
+
+
+def test_looking_for_pci_finds_none_and_resets_nothing() -> None:
+    look = "mov dx, 0xCF8\nmov eax, 0x80000604\nout dx, eax\nout dx, ax\nin eax, dx\nmov [0x2000], eax\n"
+    with Booted(look + "say 'b'\nsay [0x2000]\nsay [0x2003]\n" + IDLE) as pc:
+        assert pc.run_until_said(3) == b"b\xff\xff"
+        pc.run(0.5)
+        assert pc.run_until_said(3) == b"b\xff\xff"
 
 
 def test_the_reset_button() -> None:

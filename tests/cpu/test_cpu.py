@@ -398,7 +398,6 @@ def test_shadow_ram_keeps_what_is_written_code_and_stacks_too() -> None:
     guest = Guest(
         """
             mov ax, 0xF000
-            mov es, ax
             mov ds, ax
             mov dword [0], 0x90CB42B0   ; mov al, 0x42; retf
             call 0xF000:0
@@ -406,9 +405,12 @@ def test_shadow_ram_keeps_what_is_written_code_and_stacks_too() -> None:
             mov byte [1], 0x43          ; the code changes
             call 0xF000:0
             mov [cs:0x2001], al
-            mov ax, 0xE000
+            mov ax, ds
             mov ss, ax
             mov sp, 0x1000
+            mov ax, 0xE000
+            mov es, ax
+            mov word [es:0], 0x1234     ; where no ROM is
             mov word [cs:0x80 * 4], handler
             mov word [cs:0x80 * 4 + 2], 0
             int 0x80                    ; its frame is in shadow RAM
@@ -423,7 +425,8 @@ def test_shadow_ram_keeps_what_is_written_code_and_stacks_too() -> None:
         shadow=True,
     ).run()
     assert guest.ram[0x2000:0x2002] == b"\x42\x43"
-    frame = bytes(guest.ram[0xE0FFA:0xE1000])
+    assert guest.ram[0xE0000:0xE0002] == b"\xff\xff"
+    frame = bytes(guest.ram[0xF0FFA:0xF1000])
     assert guest.word(0x2002) == int.from_bytes(frame[:2], "little") > START
     assert frame[2:4] == bytes(2)
     assert guest.memory.top_rom[-0x10000 : -0x10000 + 4] == b"ROM!", "the ROM itself stays"
