@@ -63,14 +63,14 @@ def _look(path: str, host: Host) -> Orphan | None:
         if intent is not None:
             text = f"a {intent.operation} of {intent.source} onto {target} was interrupted; run it again"
             return _orphan(path, Kind.INTERRUPTED, text, host)
-    elif is_temporary(os.path.basename(path)) and _unused(path, host):  # noqa: PTH119
+    elif is_temporary(os.path.basename(path)) and abandoned(path, host):  # noqa: PTH119
         text = "an operation was killed before this file had its name; it can be removed"
         return _orphan(path, Kind.LEFTOVER, text, host)
     return None
 
 
-def _unused(path: str, host: Host) -> bool:
-    """Who is still writing a file holds its lock."""
+def abandoned(path: str, host: Host) -> bool:
+    """True for a file that nobody is writing: who is, holds its lock."""
     try:
         file = host.open_image(path, read_only=True, lock=False)
     except ImageError:

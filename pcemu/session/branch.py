@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 from collections.abc import Sequence
 
 from pcemu.drives.create import facts_of, new_footer, sparse_parts
 from pcemu.drives.drive import SECTOR_SIZE
+from pcemu.drives.facts import facts_about
 from pcemu.drives.hostfile import Host, HostFile
 from pcemu.drives.lineage import Progress
-from pcemu.drives.newfile import exists, write_new
+from pcemu.drives.newfile import exists, is_temporary, write_new
+from pcemu.drives.orphans import abandoned
 from pcemu.drives.probe import Ends
 from pcemu.drives.raw import FlatDrive
-from pcemu.drives.registry import register
+from pcemu.drives.registry import read_child, register, registered
 from pcemu.drives.sparse import SparseLayer
 from pcemu.drives.transfer import Copier, count_sectors, pieces_of
 from pcemu.drives.vhd_header import read_facts
@@ -21,13 +24,17 @@ from pcemu.errors import UsageError
 
 
 def branch_path(image: str, name: str, host: Host) -> str:
-    """Where a branch is saved: ``name`` as a path, or in the image's folder; UsageError when it is taken."""
+    """Where a branch is saved: ``name`` as a path, or in the image's folder; UsageError when it is taken.
+
+    The image on a server has no folder: then it is the present one.
+    """
     folder, bare = os.path.split(name)
     if not bare or bare.startswith("."):
         raise UsageError(f"{name!r}: is no name for a branch, expected one such as before-install")
     if "." not in bare:
         bare += ".vhd"
-    path = os.path.join(folder or os.path.dirname(image), bare)  # noqa: PTH118, PTH120
+    beside = os.curdir if facts_about(image, host=host).url else os.path.dirname(image)  # noqa: PTH120
+    path = os.path.join(folder or beside, bare)  # noqa: PTH118
     if exists(path, host):
         raise UsageError(f"{path}: exists, expected a new name for the branch; take another")
     return path
@@ -55,3 +62,15 @@ def save_branch(
 
     register(path, facts.path, host)
     write_new(path, sparse_parts(footer, head.header.block_size, facts, path), host, fill)
+
+
+def sweep_branches(image: str, host: Host) -> None:
+    """Remove what is left of branches of ``image``, a path without links, that a kill kept from a name."""
+    for folder in {os.path.dirname(path) for path in (image, *registered(image, host))}:  # noqa: PTH120
+        with contextlib.suppress(OSError):
+            for name in host.names_in(folder):
+                path = os.path.join(folder, name)  # noqa: PTH118
+                if is_temporary(name) and abandoned(path, host):
+                    child = read_child(path, host)
+                    if child is not None and child.parent is not None and child.parent.real == image:
+                        host.unlink(path)

@@ -40,7 +40,7 @@ from pcemu.drives.replace import finish, remove_image
 from pcemu.drives.sparse import SparseLayer
 from pcemu.drives.transfer import count_sectors
 from pcemu.errors import UsageError
-from pcemu.session.branch import branch_path, save_branch
+from pcemu.session.branch import branch_path, save_branch, sweep_branches
 from pcemu.session.files import open_session, refuse_children, remove_if_empty
 from pcemu.session.journal import (
     ACTIVE,
@@ -140,6 +140,7 @@ class Session(SessionRecord):
         if self.found in (State.INTERRUPTED, State.COMMITTING):
             for path in self.folder.drives().values():
                 mend_tail(path, self.host)  # a power loss while it grew
+            sweep_branches(self.folder.image, self.host)
         pending = self._journal.pending
         half = self._half_commit()
         if exists(self.folder.selection, self.host):
