@@ -64,8 +64,9 @@ class Execution:
 
     def _on_triple_fault(self, reason: str) -> None:
         """The processor shut down. Software for the 80286 does so on purpose, to leave protected mode."""
+        planned = self._reset_wanted or self.is_planned()
         self.request_reset()
-        if self.is_planned():
+        if planned:
             return
         now = self._clock.now
         if now - self._last_shutdown > SHUTDOWN_WINDOW:

@@ -530,6 +530,15 @@ none:   dw      0, 0, 0
         assert told == []
 
 
+def test_a_triple_fault_right_behind_a_reset_is_no_news() -> None:
+    """Firmware asks the chipset for a reset, and makes sure of it."""
+    source = f"{BOOTED_TWICE}mov dx, 0xCF9\nmov al, 6\nlidt [none]\nout dx, al\nint 3\nnone: dw 0, 0, 0{SECOND}"
+    told: list[str] = []
+    with Booted(source, on_shutdown=told.append) as pc:
+        assert pc.run_until_said(2) == b"br"
+    assert told == []
+
+
 # -- configuration and end ------------------------------------------------------------------------------
 
 
