@@ -37,6 +37,9 @@ partition_option = click.option(
     type=int,
     help="Which one: 1 to 4, from 5 on logical ones. [default: the active one]",
 )
+session_option = click.option(
+    "--session", "name", metavar="NAME", help="A session besides the usual one, as of `pcemu run --session`."
+)
 base_option = click.option("--base", is_flag=True, help="The image itself, without its undo session.")
 
 
@@ -59,19 +62,11 @@ def split_spec(text: str) -> tuple[Path, str]:
 
 
 @contextmanager
-def _looking(image: Path, *, base: bool, allow_outside: bool) -> Iterator[Drive]:
-    """The drive, for reading, with what the undo session holds. ImageError."""
-    from pcemu.cli.disks import session_folder
-    from pcemu.drives.hostfile import HOST
+def _looking(image: Path, name: str | None, *, base: bool, allow_outside: bool) -> Iterator[Drive]:
+    """The drive, for reading, with what the undo session ``name`` holds. ImageError, UsageError."""
     from pcemu.drives.open import open_drive
-    from pcemu.session.folder import DEFAULT_NAME, sessions_of
 
-    top: str | Path = image
-    if not base and image.exists():
-        for folder in sessions_of(os.fspath(image), os.fspath(session_folder()), HOST):
-            drives = list(folder.drives().values())
-            if folder.name == DEFAULT_NAME and drives:
-                top = drives[-1]
+    top = image if base else _head(image, name)
     drive = open_drive(top, read_only=True, allow_outside=allow_outside or top is not image)
     try:
         yield drive
@@ -79,6 +74,23 @@ def _looking(image: Path, *, base: bool, allow_outside: bool) -> Iterator[Drive]
         raise ImageAccessError(f"{image}: cannot be read: {error.strerror}; check its disk") from error
     finally:
         drive.close()
+
+
+def _head(image: Path, name: str | None) -> Path:
+    """The newest drive of a session; the image, when it has no session and none was asked for by name."""
+    from pcemu.cli.disks import session_folder
+    from pcemu.drives.hostfile import HOST
+    from pcemu.session.folder import DEFAULT_NAME, sessions_of
+
+    if not image.exists():
+        return image
+    folders = {each.name: each for each in sessions_of(os.fspath(image), os.fspath(session_folder()), HOST)}
+    found = folders.get(name or DEFAULT_NAME)
+    drives = list(found.drives().values()) if found is not None else []
+    if not drives and name is not None:
+        known = f"expected one of {', '.join(folders)}" if folders else "as it has none at all"
+        raise UsageError(f"{image}: has no session {name!r}, {known}; see `pcemu session list {image}`")
+    return Path(drives[-1]) if drives else image
 
 
 def _tree(drive: Drive, image: Path, number: int | None) -> Tree:
@@ -112,12 +124,14 @@ Keys of --json, for each file and folder:
 @click.argument("spec", metavar="IMAGE[:PATH]")
 @click.option("-r", "--recursive", is_flag=True, help="Folders inside, too.")
 @partition_option
+@session_option
 @base_option
 @common_with_parents
 def ls(
     spec: str,
     recursive: bool,
     number: int | None,
+    name: str | None,
     base: bool,
     allow_outside: bool,
     as_json: bool,
@@ -127,7 +141,7 @@ def ls(
     from pcemu.drives.fat_files import find_place
 
     image, path = split_spec(spec)
-    with _looking(image, base=base, allow_outside=allow_outside) as drive:
+    with _looking(image, name, base=base, allow_outside=allow_outside) as drive:
         tree = _tree(drive, image, number)
         place = find_place(tree, path, str(image))
         facts = [_facts(at, entry) for at, entry in _listed(tree, place, recursive)]
@@ -215,6 +229,7 @@ Keys of --json:
 @click.argument("target", metavar="[DEST]", type=PATH, required=False)
 @click.option("--force", is_flag=True, help="Replace files that are there.")
 @partition_option
+@session_option
 @base_option
 @common_with_parents
 def get(
@@ -222,6 +237,7 @@ def get(
     target: Path | None,
     force: bool,
     number: int | None,
+    name: str | None,
     base: bool,
     allow_outside: bool,
     as_json: bool,
@@ -232,7 +248,7 @@ def get(
 
     image, path = split_spec(spec)
     with (
-        _looking(image, base=base, allow_outside=allow_outside) as drive,
+        _looking(image, name, base=base, allow_outside=allow_outside) as drive,
         work("copying", "what was copied is whole; run it again for the rest", quiet=quiet) as progress,
     ):
         tree = _tree(drive, image, number)
@@ -242,8 +258,8 @@ def get(
                 raise UsageError(f"{spec}: is a folder, expected a file for stdout; name a file in it")
             _copy(tree, place.entry, sys.stdout.buffer, image)
             return
-        name = host_name(place.entry) if place.entry is not None else image.stem
-        where = Path(name) if target is None else target / name if target.is_dir() else target
+        own = host_name(place.entry) if place.entry is not None else image.stem
+        where = Path(own) if target is None else target / own if target.is_dir() else target
         files = dict(_out(tree, place, where))
         written = _copy_all(tree, files, where, image, progress, force=force)
     size = sum(entry.size for entry in files.values())
@@ -327,12 +343,14 @@ Keys of --json:
 @click.argument("spec", metavar="IMAGE:PATH")
 @click.option("--commit", "for_good", is_flag=True, help="Write into the image at once.")
 @partition_option
+@session_option
 @common_with_parents
 def put(
     sources: tuple[Path, ...],
     spec: str,
     for_good: bool,
     number: int | None,
+    name: str | None,
     allow_outside: bool,
     as_json: bool,
     quiet: bool,
@@ -343,11 +361,13 @@ def put(
     the next `pcemu run` finds it, to be committed or discarded as what a guest wrote.
     """
     from pcemu.cli.disks import session_folder
+    from pcemu.session.folder import DEFAULT_NAME
     from pcemu.session.record import State
     from pcemu.session.session import Session
 
     image, path = split_spec(spec)
-    with Session(image, fallback=session_folder(), allow_outside=allow_outside) as session:
+    name = name or DEFAULT_NAME
+    with Session(image, name, fallback=session_folder(), allow_outside=allow_outside) as session:
         began = session.found
         if for_good and began is not State.NEW:
             raise UsageError(

@@ -270,3 +270,27 @@ def test_a_disk_in_use(pcemu: Run, image: Path) -> None:
         assert code == 5 and "in use" in err
         assert pcemu("disk", "ls", image)[0] == 5
         assert pcemu("disk", "ls", "--base", image)[0] == 0
+
+
+def test_a_session_by_name(pcemu: Run, image: Path, tmp_path: Path) -> None:
+    (tmp_path / "one.txt").write_text("one")
+    (tmp_path / "two.txt").write_text("two")
+    assert pcemu("disk", "put", tmp_path / "one.txt", f"{image}:/")[0] == 0
+    assert pcemu("disk", "put", "--session", "other", tmp_path / "two.txt", f"{image}:/")[0] == 0
+    usual = pcemu("disk", "ls", image)[1]
+    other = pcemu("disk", "ls", "--session", "other", image)[1]
+    assert ("one.txt" in usual, "two.txt" in usual) == (True, False)
+    assert ("one.txt" in other, "two.txt" in other) == (False, True)
+    target = tmp_path / "got.txt"
+    assert pcemu("disk", "get", "--session", "other", f"{image}:/two.txt", target)[0] == 0
+    assert target.read_text() == "two"
+    assert "two.txt" not in pcemu("disk", "ls", "--session", "other", "--base", image)[1]
+
+
+def test_a_session_that_is_not_there(pcemu: Run, image: Path, tmp_path: Path) -> None:
+    code, _, error = pcemu("disk", "ls", "--session", "other", image)
+    assert code == 2
+    assert "has no session 'other', as it has none at all" in error
+    (tmp_path / "one.txt").write_text("one")
+    assert pcemu("disk", "put", tmp_path / "one.txt", f"{image}:/")[0] == 0
+    assert "expected one of default;" in pcemu("disk", "get", "--session", "x", f"{image}:/one.txt")[2]
