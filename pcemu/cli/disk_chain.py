@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from pcemu.cli.disk_common import PATH, common, epilog, human, image_argument, say
+from pcemu.cli.session_common import age_text
 
 if TYPE_CHECKING:
     from rich.text import Text
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
     from pcemu.drives.tree import Node
 
 FOUND = 1  # exit code
+Sessions = dict[str, dict[str, Any]]
 
 CHAIN_EPILOG = epilog("""
 Examples:
@@ -25,7 +27,9 @@ Examples:
 
 Keys of --json: image (the path as given), base (the path of the ultimate parent), and tree, of which each
 node has path, format, size, file_size, allocated, in_use_by (all but path null when it cannot be read),
-empty (true for a child to which nothing was written), trouble ("" when it can be used), and children.
+empty (true for a child to which nothing was written), created (seconds since 1970, null for a raw image),
+session (null, or session, state, in_use_by of the session that the drive belongs to), url (null, or the
+address of the image on a server that it is the cache of), trouble ("" when it can be used), and children.
 """)
 
 ORPHANS_EPILOG = epilog("""
@@ -60,33 +64,57 @@ def chain(image: Path, as_json: bool, quiet: bool) -> None:
 
     top = tree_of(image)
     own = str(image.resolve())
-    document = {"image": str(image), "base": top.path, "tree": _document(top)}
-    say(drawn(_tree(top, own)), document, as_json=as_json, quiet=quiet)
+    sessions = _sessions(top)
+    document = {"image": str(image), "base": top.path, "tree": _document(top, sessions)}
+    say(drawn(_tree(top, own, sessions)), document, as_json=as_json, quiet=quiet)
 
 
-def _tree(node: Node, own: str, tree: Tree | None = None, folder: Path | None = None) -> Tree:
+def _sessions(top: Node) -> Sessions:
+    """The sessions whose drives are in the tree, by the paths of these."""
+    from pcemu.cli.disks import session_folder
+    from pcemu.cli.session_common import session_row
+    from pcemu.drives.hostfile import HOST
+    from pcemu.session.folder import sessions_of
+
+    found: Sessions = {}
+    for node in top.walk():
+        folders = sessions_of(node.path, str(session_folder()), HOST) if node.children else []
+        for each in folders:
+            row = session_row(each)
+            found |= {str(Path(path).resolve()): row for path in each.drives().values()}
+    return found
+
+
+def _tree(
+    node: Node, own: str, sessions: Sessions, tree: Tree | None = None, folder: Path | None = None
+) -> Tree:
     from rich.tree import Tree
 
-    label = _label(node, own, folder)
+    label = _label(node, own, folder, sessions.get(node.path))
     branch = Tree(label) if tree is None else tree.add(label)
     for child in node.children:
-        _tree(child, own, branch, Path(node.path).parent)
+        _tree(child, own, sessions, branch, Path(node.path).parent)
     return branch
 
 
-def _label(node: Node, own: str, folder: Path | None) -> Text:
+def _label(node: Node, own: str, folder: Path | None, session: dict[str, Any] | None) -> Text:
     from rich.text import Text
 
     path = Path(node.path)
-    text = Text(path.name if path.parent == folder else node.path, "bold")
     facts = node.facts
+    shown = path.name if path.parent in (folder, Path(f"{folder}", f"{path.parent.name}")) else node.path
+    text = Text(facts.url if facts is not None and facts.url else shown, "bold")
+    if session is not None:
+        text.append(f"  session {session['session']}, {session['state']}", "not bold cyan")
     if facts is not None:
         empty = facts.child is not None and facts.child.empty
         takes = "empty" if empty else f"takes {human(facts.allocated)}"
         text.append(f"  {facts.format}, {human(facts.size)}, {takes}", "not bold")
-        if facts.in_use_by:
-            numbers = ", ".join(map(str, facts.in_use_by))
-            text.append(f", in use by process {numbers}", "not bold yellow")
+        if facts.created is not None and facts.url is None:
+            text.append(f", {age_text(facts.created)} old", "not bold")
+        users = sorted({*facts.in_use_by, *(session["in_use_by"] if session else ())})
+        if users:
+            text.append(f", in use by process {', '.join(map(str, users))}", "not bold yellow")
         if facts.pending is not None:
             text.append(f", a {facts.pending.operation} was interrupted", "not bold red")
     if node.trouble:
@@ -96,8 +124,10 @@ def _label(node: Node, own: str, folder: Path | None) -> Text:
     return text
 
 
-def _document(node: Node) -> dict[str, Any]:
+def _document(node: Node, sessions: Sessions) -> dict[str, Any]:
     facts = node.facts
+    row = sessions.get(node.path)
+    session = None if row is None else {key: row[key] for key in ("session", "state", "in_use_by")}
     return {
         "path": node.path,
         "format": None if facts is None else facts.format.value,
@@ -106,8 +136,11 @@ def _document(node: Node) -> dict[str, Any]:
         "allocated": None if facts is None else facts.allocated,
         "in_use_by": None if facts is None else list(facts.in_use_by),
         "empty": None if facts is None else facts.child is not None and facts.child.empty,
+        "created": None if facts is None else facts.created,
+        "session": session,
+        "url": None if facts is None else facts.url,
         "trouble": node.trouble,
-        "children": [_document(child) for child in node.children],
+        "children": [_document(child, sessions) for child in node.children],
     }
 
 

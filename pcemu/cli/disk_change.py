@@ -12,6 +12,7 @@ from pathlib import Path
 import click
 
 from pcemu.cli.disk_common import (
+    DISK,
     FORMATS,
     PATH,
     SizeOrMore,
@@ -242,7 +243,7 @@ def resize(image: Path, size: tuple[bool, int], form: str | None, as_json: bool,
 
 @click.command(epilog=RELINK_EPILOG)
 @image_argument
-@click.argument("parent", type=PATH)
+@click.argument("parent", type=DISK)
 @click.option("--trust", is_flag=True, help="Take another image than the one that IMAGE was made for.")
 @click.option(
     "-F", "--parent-format", type=click.Choice(FORMATS), help="The parent's. [default: as it looks]"

@@ -14,6 +14,7 @@ import click
 
 from pcemu.cli.output import complain, result
 from pcemu.cli.progress import ProgressBar
+from pcemu.cli.remote import prepare, remote_disk
 from pcemu.cli.signals import Interrupted, Interrupts
 from pcemu.errors import UsageError
 
@@ -58,22 +59,39 @@ class SizeOrMore(click.ParamType[tuple[bool, int]]):
 
 
 class Disk(click.Path):
-    """A path, or the name of a disk in the user's data folder."""
+    """A path, the name of a disk in the user's data folder, or the address of an image on a server."""
 
     name = "disk"
+
+    def __init__(self, *, to_run: bool = False) -> None:
+        super().__init__(readable=False, path_type=Path)
+        self._to_run = to_run
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        """Text to a path."""
+        found = remote_disk(os.fsdecode(value), to_run=self._to_run)
+        if found is not None:
+            return found
+        from pcemu.library.names import find_disk
+
+        return find_disk(Path(os.fsdecode(super().convert(value, param, ctx))))
+
+
+class ImagePath(click.Path):
+    """A path; opening it says in one line what is wrong."""
 
     def __init__(self) -> None:
         super().__init__(readable=False, path_type=Path)
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
         """Text to a path."""
-        from pcemu.library.names import find_disk
+        prepare()  # what is there may be built on an image on a server
+        return super().convert(value, param, ctx)
 
-        return find_disk(Path(os.fsdecode(super().convert(value, param, ctx))))
 
-
-PATH = click.Path(readable=False, path_type=Path)  # opening it says in one line what is wrong
+PATH = ImagePath()
 DISK = Disk()
+DISK_TO_RUN = Disk(to_run=True)
 image_argument = click.argument("image", type=DISK)
 json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON; see the keys below.")
 quiet_option = click.option("-q", "--quiet", is_flag=True, help="Print errors only.")

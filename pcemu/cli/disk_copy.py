@@ -7,6 +7,7 @@ from pathlib import Path
 import click
 
 from pcemu.cli.disk_common import (
+    DISK,
     FORMATS,
     NEW_FORMATS,
     PATH,
@@ -37,6 +38,7 @@ Examples:
   pcemu disk convert disk.img disk.vhd        to a dynamic VHD
   pcemu disk convert -O fixed disk.img fixed.vhd
   pcemu disk convert child.vhd whole.img      a child, with all that it reads from its parents
+  pcemu disk convert s3://bucket/base.vhd base.img        an image on a server
 {KEYS}""")
 
 FLATTEN_EPILOG = epilog(f"""
@@ -70,7 +72,7 @@ block_size_option = click.option(
 
 
 @click.command(epilog=CONVERT_EPILOG)
-@click.argument("source", type=PATH)
+@click.argument("source", type=DISK)
 @click.argument("target", type=PATH)
 @click.option("-f", "--format", "form", type=click.Choice(FORMATS), help="SOURCE's. [default: as it looks]")
 @new_format_option
@@ -95,7 +97,7 @@ def convert(
 
 
 @click.command(epilog=FLATTEN_EPILOG)
-@click.argument("source", type=PATH)
+@click.argument("source", type=DISK)
 @click.argument("target", type=PATH)
 @new_format_option
 @block_size_option
@@ -154,8 +156,8 @@ def _convert(
 
 
 @click.command(epilog=COMPARE_EPILOG)
-@click.argument("first", type=PATH)
-@click.argument("second", type=PATH)
+@click.argument("first", type=DISK)
+@click.argument("second", type=DISK)
 @click.option("-s", "--strict", is_flag=True, help="Drives of different sizes differ.")
 @common_with_parents
 @click.pass_context

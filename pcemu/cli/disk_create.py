@@ -7,6 +7,7 @@ from pathlib import Path
 import click
 
 from pcemu.cli.disk_common import (
+    DISK,
     FORMATS,
     NEW_FORMATS,
     PATH,
@@ -28,6 +29,7 @@ Examples:
   pcemu disk create disk.img 40M              a raw image
   pcemu disk create -b disk.img child.vhd     a child: disk.img stays as it is
   pcemu disk create -b old.vhd big.vhd 4G     a child that is larger than its parent
+  pcemu disk create -b nbd://host/base child.vhd          a child of an image on a server
 
 Keys of --json:
   image         the path as given
@@ -48,7 +50,7 @@ Keys of --json:
     type=click.Choice(NEW_FORMATS),
     help="[default: dynamic for .vhd, raw for .img]",
 )
-@click.option("-b", "--parent", metavar="PATH", type=PATH, help="Make a child of this image.")
+@click.option("-b", "--parent", metavar="PATH|URL", type=DISK, help="Make a child of this image.")
 @click.option(
     "-F", "--parent-format", type=click.Choice(FORMATS), help="The parent's. [default: as it looks]"
 )

@@ -20,6 +20,7 @@ Examples:
   pcemu disk info disk.vhd
   pcemu disk info --chain child.vhd           with all that it is built on, the ultimate parent last
   pcemu disk info --json child.vhd
+  pcemu disk info nbd://host/export           an image on a server, and what is kept of it here
 
 Keys of --json, with --chain of each object in a list:
   image         the path
@@ -35,6 +36,7 @@ Keys of --json, with --chain of each object in a list:
   parent        null, or path (null when it is missing), id, missing (a sentence, "" when it is there)
   pending       null, or the operation that was interrupted: operation, source
   in_use_by     a list of process numbers
+  url           the address of the image on a server that this is the cache of, or null
 """)
 
 
@@ -65,8 +67,9 @@ def info(image: Path, form: str | None, whole: bool, as_json: bool, quiet: bool)
 def _rows(facts: ImageFacts) -> list[tuple[str, str]]:
     cylinders, heads, sectors = facts.geometry
     rows = [
+        *([] if facts.url is None else [("address", facts.url)]),
         ("image", facts.path),
-        ("format", facts.format.value if facts.format is Format.RAW else f"VHD, {facts.format}"),
+        ("format", _format(facts)),
         ("drive", f"{human(facts.size)} ({facts.size // SECTOR_SIZE} sectors)"),
         ("geometry", f"{cylinders} cylinders, {heads} heads, {sectors} sectors"),
         ("file", f"{human(facts.file_size)}, takes {human(facts.allocated)}"),
@@ -86,6 +89,12 @@ def _rows(facts: ImageFacts) -> list[tuple[str, str]]:
     if facts.in_use_by:
         rows.append(("in use by", ", ".join(f"process {number}" for number in facts.in_use_by)))
     return rows
+
+
+def _format(facts: ImageFacts) -> str:
+    if facts.url is not None:
+        return "the cache of an image on a server"
+    return facts.format.value if facts.format is Format.RAW else f"VHD, {facts.format}"
 
 
 def _date(seconds: int | None) -> str:
@@ -116,4 +125,5 @@ def _document(facts: ImageFacts) -> dict[str, Any]:
         "parent": parent,
         "pending": None if pending is None else {"operation": pending.operation, "source": pending.source},
         "in_use_by": list(facts.in_use_by),
+        "url": facts.url,
     }

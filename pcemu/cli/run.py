@@ -9,8 +9,9 @@ from typing import Any
 
 import click
 
-from pcemu.cli.disk_common import outside_option
+from pcemu.cli.disk_common import DISK_TO_RUN, outside_option
 from pcemu.cli.exit_option import on_exit_option
+from pcemu.cli.remote import network_options
 from pcemu.cli.script import STEPS, ScriptCommand, steps
 from pcemu.cli.ui import HEADLESS, UIS
 from pcemu.pacing import PACES
@@ -74,9 +75,7 @@ LONGEST = 1e9  # s; thirty years
 FIRST_YEAR, LAST_YEAR = 1980, 2099  # what DOS can count
 
 
-def _date(
-    ctx: click.Context, parameter: click.Parameter, value: str | None
-) -> datetime.datetime | None:
+def _date(ctx: click.Context, parameter: click.Parameter, value: str | None) -> datetime.datetime | None:
     """The local time that ``value`` names as ISO 8601 does."""
     if value is None:
         return None
@@ -111,7 +110,7 @@ def _interval(ctx: click.Context, parameter: click.Parameter, value: str | None)
 
 
 @click.command(cls=ScriptCommand, help=HELP, epilog=EPILOG, short_help="Run a PC.")
-@click.argument("disks", nargs=-1, metavar="[DISK]...", type=click.Path(readable=False, path_type=Path))
+@click.argument("disks", nargs=-1, metavar="[DISK]...", type=DISK_TO_RUN)
 @click.option("--memory", metavar="MIB", type=int, default=32, show_default=True, help="RAM.")
 @click.option(
     "--pace",
@@ -184,6 +183,7 @@ def _interval(ctx: click.Context, parameter: click.Parameter, value: str | None)
     is_flag=True,
     help="Let a commit first copy what it changes to other sessions of the image.",
 )
+@network_options
 @click.option(
     "--bios",
     metavar="FILE",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -14,6 +15,8 @@ from pcemu.cli.disk_common import DISK, OUTSIDE_HELP
 from pcemu.errors import UsageError
 
 if TYPE_CHECKING:
+    from pcemu.session.folder import SessionFolder
+    from pcemu.session.journal import Journal
     from pcemu.session.session import Session
 
 Command = TypeVar("Command", bound=Callable[..., Any])
@@ -67,6 +70,32 @@ def opened(disk: Path, name: str, *, started: bool = True) -> Iterator[Session]:
         finally:
             if kept and session.numbers:
                 session.keep()  # looking at it does not make it an interrupted one
+
+
+def session_row(folder: SessionFolder) -> dict[str, Any]:
+    """What is known of a session without locking it; the keys are those of `pcemu session list --json`."""
+    from pcemu.drives.hostfile import HOST
+    from pcemu.errors import ImageError
+    from pcemu.session.journal import read_journal
+
+    journal: Journal | None = None
+    with contextlib.suppress(ImageError, OSError):
+        journal = read_journal(folder.journal, HOST)
+    users = folder.holder()
+    drives = [Path(path) for path in folder.drives().values()]
+    state = "damaged" if journal is None else journal.state
+    if journal is not None and not users and state == "active":
+        state = "committing" if "commit" in journal.pending else "interrupted"
+    return {
+        "image": folder.image,
+        "session": folder.name,
+        "state": state,
+        "created": journal.created if journal else min([path.stat().st_mtime for path in drives], default=0),
+        "checkpoints": max(0, len(drives) - 1),
+        "size": sum(path.stat().st_blocks * 512 for path in drives),
+        "in_use_by": users,
+        "folder": folder.path,
+    }
 
 
 def date_text(when: float) -> str:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -10,14 +9,14 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from pcemu.cli.disk_common import DISK, common, epilog, human, say
-from pcemu.cli.session_common import age_text, date_text, disk_argument, name_option, opened
+from pcemu.cli.session_common import age_text, date_text, disk_argument, name_option, opened, session_row
 
 if TYPE_CHECKING:
     from rich.text import Text
 
     from pcemu.drives.changes import Changes
     from pcemu.session.folder import SessionFolder
-    from pcemu.session.journal import DriveNote, Journal
+    from pcemu.session.journal import DriveNote
     from pcemu.session.session import Session
 
 MAX_FILES = 5  # shown of one drive
@@ -53,7 +52,7 @@ def list_(places: tuple[Path, ...], as_json: bool, quiet: bool) -> None:
     """
     from pcemu.cli.tables import drawn, table
 
-    rows = [_row(folder) for folder in _folders(places or (Path(),))]
+    rows = [session_row(folder) for folder in _folders(places or (Path(),))]
     cells = [
         (
             row["image"],
@@ -85,31 +84,6 @@ def _folders(places: tuple[Path, ...]) -> list[SessionFolder]:
         for image in sorted(images):
             found += sessions_of(os.fspath(image), os.fspath(session_folder()), HOST)
     return found
-
-
-def _row(folder: SessionFolder) -> dict[str, Any]:
-    from pcemu.drives.hostfile import HOST
-    from pcemu.errors import ImageError
-    from pcemu.session.journal import read_journal
-
-    journal: Journal | None = None
-    with contextlib.suppress(ImageError, OSError):
-        journal = read_journal(folder.journal, HOST)
-    users = folder.holder()
-    drives = [Path(path) for path in folder.drives().values()]
-    state = "damaged" if journal is None else journal.state
-    if journal is not None and not users and state == "active":
-        state = "committing" if "commit" in journal.pending else "interrupted"
-    return {
-        "image": folder.image,
-        "session": folder.name,
-        "state": state,
-        "created": journal.created if journal else min([path.stat().st_mtime for path in drives], default=0),
-        "checkpoints": max(0, len(drives) - 1),
-        "size": sum(path.stat().st_blocks * 512 for path in drives),
-        "in_use_by": users,
-        "folder": folder.path,
-    }
 
 
 @click.command(epilog=SHOW_EPILOG)

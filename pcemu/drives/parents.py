@@ -132,12 +132,12 @@ def _refusal(claim: Claim, folder: str, allow_outside: bool) -> str | None:
 def _cache_of(url: str) -> str | None:
     """The cache of a remote image that the user has named before; None when there is none."""
     from pcemu.drives.remote.cache_folder import cache_path  # few children have such a parent
-    from pcemu.drives.remote.source import SETTINGS
+    from pcemu.drives.remote.settings import SETTINGS
 
     try:
         path = cache_path(url, SETTINGS.folder())
         return os.path.realpath(path) if path.exists() else None
-    except (OSError, ValueError):
+    except (OSError, ValueError, UsageError):
         return None
 
 

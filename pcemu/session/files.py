@@ -116,8 +116,7 @@ def remove_if_empty(path: str, host: Host) -> None:
 def refuse_children(folder: SessionFolder, host: Host) -> None:
     """Refuse to take drives away that somebody has built images on."""
     own = {os.path.realpath(path) for path in folder.drives().values()}
-    family = Family(host)
-    others = [child.path for child in family.look_in(os.path.realpath(folder.path))] if own else []
+    others = [os.path.realpath(path) for path in folder.strangers()] if own else []
     for path in own:
         others += registered(path, host)
     for path in dict.fromkeys(others):

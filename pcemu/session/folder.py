@@ -30,6 +30,7 @@ DEFAULT_NAME = "default"
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_]{0,31}")
 JOURNAL, LOCK = ".json", ".lock"
 DRIVE = re.compile(r"-(\d{4,9})\.vhd")
+FILE = re.compile(rf"({NAME.pattern})(?:\.json|\.lock|{DRIVE.pattern})")
 LOCK_TRIES = 20
 NOT_WRITABLE = (errno.EACCES, errno.EPERM, errno.EROFS)
 
@@ -66,11 +67,24 @@ class SessionFolder:
     def drives(self) -> dict[int, str]:
         """The drives that are there, by number."""
         found = {}
-        for name in self._names():
+        start = f"{self.name}-"
+        own = [name for name in self._names() if name.startswith(start)]  # among those of many sessions
+        for name in own:
             match = DRIVE.fullmatch(name.removeprefix(self.name))
-            if name.startswith(f"{self.name}-") and match:
+            if match:
                 found[int(match[1])] = os.path.join(self.path, name)  # noqa: PTH118
         return dict(sorted(found.items()))
+
+    def strangers(self) -> list[str]:
+        """The files in the folder that are no session's. Sessions' drives are built on their image alone."""
+        names = self._names()
+        sessions = {name.removesuffix(JOURNAL) for name in names if name.endswith(JOURNAL)}
+        found = []
+        for name in names:
+            match = FILE.fullmatch(name)
+            if not (match and match[1] in sessions) and not is_temporary(name):
+                found.append(os.path.join(self.path, name))  # noqa: PTH118
+        return found
 
     def exists(self) -> bool:
         """True when there is any trace of the session."""
@@ -78,7 +92,7 @@ class SessionFolder:
 
     def _names(self) -> list[str]:
         try:
-            return sorted(self.host.names_in(self.path))
+            return self.host.names_in(self.path)
         except (FileNotFoundError, NotADirectoryError):
             return []
 

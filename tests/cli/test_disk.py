@@ -182,6 +182,7 @@ def test_create_refuses(arguments: tuple[str, ...], words: list[str], disk: Run,
 INFO_KEYS = [
     *("image", "format", "size", "sectors", "geometry", "file_size", "allocated", "id", "creator", "created"),
     *("block_size", "blocks", "blocks_used", "footer_lost", "parent", "pending", "in_use_by"),
+    "url",
 ]
 
 
@@ -221,8 +222,8 @@ def test_chain(family: dict[str, Path], ask: Ask, disk: Run) -> None:
     assert document["image"] == "two.vhd"
     tree = document["tree"]
     assert document["base"] == tree["path"] == str(Path("base.img").resolve())
-    node_keys = ["path", "format", "size", "file_size", "allocated", "in_use_by", "empty", "trouble"]
-    assert list(tree) == [*node_keys, "children"]
+    node_keys = ["path", "format", "size", "file_size", "allocated", "in_use_by", "empty"]
+    assert list(tree) == [*node_keys, "created", "session", "url", "trouble", "children"]
 
     def shape(node: Any) -> Any:
         return {Path(node["path"]).stem: [shape(child) for child in node["children"]]}

@@ -22,6 +22,7 @@ from pcemu.errors import ImageAccessError, ImageError
 SUFFIX = ".vhd"
 NOT_IN_NAMES = re.compile(r"[^A-Za-z0-9._-]+")
 NAME_LENGTH = 40
+NAME = re.compile(r"[^.].*-[0-9a-f]{16}\.vhd")
 RECOUNT_EVERY = 16 << 20  # bytes written between two looks at all caches
 
 
@@ -38,7 +39,7 @@ def caches_in(folder: Path) -> list[Path]:
     found = []
     with contextlib.suppress(OSError):
         for path in folder.iterdir():
-            if path.suffix == SUFFIX and not path.name.startswith("."):
+            if NAME.fullmatch(path.name):
                 with contextlib.suppress(OSError):
                     found.append((path.stat().st_atime, path))
     return [path for _, path in sorted(found)]

@@ -27,23 +27,28 @@ from pcemu.drives.remote.content import NO_DESCRIPTOR, Content
 from pcemu.drives.remote.fetcher import Fetcher
 from pcemu.drives.remote.identity import version_of
 from pcemu.drives.remote.patience import PatientSource
-from pcemu.drives.remote.source import SETTINGS, Settings
+from pcemu.drives.remote.settings import SETTINGS, Settings
 from pcemu.drives.sparse import SparseLayer
 from pcemu.errors import ImageAccessError, UsageError
 
 CLOSED = -1  # in place of a descriptor
 
 
-def stand_in(url: str, *, settings: Settings = SETTINGS, host: Host = HOST) -> Path:
+def stand_in(
+    url: str, *, connect_early: bool = False, settings: Settings = SETTINGS, host: Host = HOST
+) -> Path:
     """The local file that stands for a remote image: its cache, made when it is not there.
 
-    It can be named wherever an image can, and sessions and children have it as their parent. ImageError and
-    UsageError tell what is wrong with the address, or with what is there.
+    It can be named wherever an image can, and sessions and children have it as their parent. With
+    ``connect_early`` the connection is made meanwhile for who will open it. ImageError and UsageError tell
+    what is wrong with the address, or with what is there.
     """
     url = check_url(url)
     folder = settings.folder()
     path = cache_path(url, folder)
     if path.exists():
+        if connect_early:
+            waiting.begin(url, settings)
         return path
     source = PatientSource(url, None, settings)
     try:

@@ -11,7 +11,8 @@ import threading
 from collections.abc import Callable
 
 from pcemu.drives.remote.identity import version_of
-from pcemu.drives.remote.source import ByteSource, Settings, SourceChanged, connect
+from pcemu.drives.remote.settings import Settings
+from pcemu.drives.remote.source import ByteSource, SourceChanged, connect
 from pcemu.errors import ImageAccessError, PcemuError
 
 FIRST_PAUSE, LONGEST_PAUSE = 0.1, 5.0  # s

@@ -2,18 +2,10 @@
 
 from __future__ import annotations
 
-import errno
-import time
-from collections.abc import Callable
-from dataclasses import dataclass
-from pathlib import Path
 from typing import Protocol
 
 from pcemu.drives.remote.address import NBD_SCHEMES, check_url, parse_nbd, scheme_of
 from pcemu.errors import ImageFormatError
-
-DEFAULT_TIMEOUT = 30.0  # s
-DEFAULT_CACHE_SIZE = 10 << 30
 
 
 class ByteSource(Protocol):
@@ -44,28 +36,6 @@ class ByteSource(Protocol):
 
 class SourceChanged(ImageFormatError):
     """What is on the server is not what it was."""
-
-
-@dataclass
-class Settings:
-    """How remote images are treated; times are seconds, sizes bytes.
-
-    ``folder`` tells where caches are. ``timeout`` is how long a read may take, with all that is done to get
-    through to the server meanwhile.
-    """
-
-    folder: Callable[[], Path]
-    cache_size: int = DEFAULT_CACHE_SIZE
-    timeout: float = DEFAULT_TIMEOUT
-    clock: Callable[[], float] = time.monotonic
-
-
-def _no_folder() -> Path:
-    raise OSError(errno.ENOENT, "no folder is set for what is read from servers")
-
-
-# Of this process: a program that wants remote images says at its start where their caches go.
-SETTINGS = Settings(_no_folder)
 
 
 def connect(url: str, timeout: float) -> ByteSource:

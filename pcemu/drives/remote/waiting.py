@@ -1,29 +1,72 @@
-"""Connections that were made a little early, and wait for the drive that will use them."""
+"""Connections that are made a little early, and wait for the drive that will use them.
+
+Making one takes some round trips, in which a program that starts has other things to do.
+"""
 
 from __future__ import annotations
 
 import threading
+from concurrent.futures import Future
 
 from pcemu.drives.remote.patience import PatientSource
+from pcemu.drives.remote.settings import Settings
+from pcemu.errors import PcemuError
 
 _lock = threading.Lock()
-_sources: dict[str, PatientSource] = {}
+_sources: dict[str, Future[PatientSource]] = {}
+
+
+def begin(url: str, settings: Settings) -> None:
+    """Start to connect, behind the caller's back; what goes wrong is told to who opens the drive."""
+    future: Future[PatientSource] = Future()
+
+    def work() -> None:
+        try:
+            future.set_result(PatientSource(url, None, settings))
+        except BaseException as error:
+            future.set_exception(error)
+
+    _put(url, future)
+    threading.Thread(target=work, name=f"connect {url}", daemon=True).start()
 
 
 def put(url: str, source: PatientSource) -> None:
     """Leave a connection for the next who opens the address."""
+    future: Future[PatientSource] = Future()
+    future.set_result(source)
+    _put(url, future)
+
+
+def _put(url: str, future: Future[PatientSource]) -> None:
     with _lock:
         old = _sources.pop(url, None)
-        _sources[url] = source
-    if old is not None:
-        old.close()
+        _sources[url] = future
+    _close(old)
 
 
 def take(url: str, expected: tuple[int, str]) -> PatientSource | None:
     """The connection that waits, if it found what is expected."""
     with _lock:
-        source = _sources.pop(url, None)
+        future = _sources.pop(url, None)
+    try:
+        source = None if future is None else future.result()
+    except PcemuError:  # a new attempt will tell
+        return None
     if source is None or (source.size, source.version) == expected:
         return source
     source.close()
     return None
+
+
+def close_all() -> None:
+    """Let go of connections that nobody wanted after all."""
+    with _lock:
+        futures = list(_sources.values())
+        _sources.clear()
+    for future in futures:
+        _close(future)
+
+
+def _close(future: Future[PatientSource] | None) -> None:
+    if future is not None:
+        future.add_done_callback(lambda done: None if done.exception() else done.result().close())

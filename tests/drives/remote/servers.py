@@ -15,7 +15,7 @@ from pathlib import Path
 
 import pytest
 
-from pcemu.drives.remote.source import Settings
+from pcemu.drives.remote.settings import Settings
 from tests.conftest import require
 
 PATIENCE = 20.0  # s for a server to start
