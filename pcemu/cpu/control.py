@@ -41,6 +41,8 @@ from pcemu.cpu.state import (
     CR4_PGE,
     CR4_PSE,
     CR4_TSD,
+    DR6_BREAKPOINTS,
+    DR6_SINGLE_STEP,
     EFLAGS,
     EIP,
     FLAG_RF,
@@ -60,6 +62,7 @@ _INTERCEPTED_WITH_CR3 = _INTERCEPTED | 1 << _WRITES
 _IRET, _INVLPG = 0x174, 0x179
 _INTERCEPT_IRET, _INTERCEPT_INVLPG = 1 << 20, 1 << 25
 _DR7_ENABLED = 0xFF
+_DR7_KINDS = 16  # first bit of the kinds: 0 is a code breakpoint
 
 _CR0_DEFINED = (
     CR0_PE | CR0_MP | CR0_EM | CR0_TS | CR0_NE | CR0_WP | CR0_AM | CR0_NW | CR0_CD | CR0_PG
@@ -88,7 +91,7 @@ class ControlRegisters:
         d[HFLAGS] |= HF_INTERCEPT | HF_IO_BREAKPOINT
         self._arm_instructions()
         if q[EFLAGS] & FLAG_RF:
-            d[HFLAGS] |= HF_INHIBIT_IRQ  # which makes a block of the next instruction
+            d[HFLAGS] |= HF_INHIBIT_IRQ  # which makes a block of one instruction
         d[self._intercepts] = _INTERCEPTED_WITH_CR3 if q[CR3] else _INTERCEPTED
 
     def _arm_instructions(self) -> None:
@@ -99,6 +102,20 @@ class ControlRegisters:
     def watch_resume_flag(self) -> None:
         """A breakpoint was met, in this slice perhaps the first since DR7 was written."""
         self._d[self._instructions] |= _INTERCEPT_IRET
+
+    @property
+    def only_code_breakpoints(self) -> bool:
+        """Does DR6 tell of breakpoints at the instruction, and of nothing else?"""
+        reasons, dr7 = self._q[self._dr7 - 1] & (DR6_BREAKPOINTS | DR6_SINGLE_STEP), self._q[self._dr7]
+        if not reasons or reasons & DR6_SINGLE_STEP:
+            return False
+        return not any(reasons >> n & 1 and dr7 >> _DR7_KINDS + 4 * n & 3 for n in range(4))
+
+    def pass_breakpoint(self) -> None:
+        """Let one instruction pass its breakpoint, as RF does, and forget that it was met."""
+        self._q[self._dr7 - 1] &= ~DR6_BREAKPOINTS
+        self._q[EFLAGS] |= FLAG_RF
+        self._d[HFLAGS] |= HF_INHIBIT_IRQ
 
     def intercepted(self, vector: int) -> bool:
         """Do what the instruction at CS:EIP does, or raise the Fault that it deserves; False: let it run."""

@@ -79,7 +79,7 @@ from pcemu.cpu.state import (
     TR_FLAGS,
     TR_LIMIT,
 )
-from pcemu.cpu.string_io import StringIo
+from pcemu.cpu.string_io import StringIo, is_repeated
 from pcemu.cpu.tasks import Tasks
 from pcemu.errors import GuestError
 from pcemu.memory import LOW_ROM, PAGE_SIZE, TOP_ROM, Memory
@@ -329,11 +329,21 @@ class Cpu:
     def interrupt(self, vector: int) -> None:
         """Deliver an external interrupt; wakes a halted processor."""
         self._halted[0] = 0
+        if self._is_repeating():
+            self._q[EFLAGS] |= FLAG_RF  # a breakpoint there has been met before
         try:
             self._interrupts.deliver_external(vector)
         except TripleFault as end:
             self._shut_down(end)
             self._report_shutdown()
+
+    def _is_repeating(self) -> bool:
+        """Is the next instruction a string instruction in the middle of its repetitions?
+
+        The engine makes a block of each of them.
+        """
+        address = self._q[SEGMENT_BASE[CS]] + self._q[EIP] & 0xFFFFFFFF
+        return self._counter.block[0] == address and is_repeated(self.mmu.instruction())
 
     def _shut_down(self, end: TripleFault) -> None:
         """A triple fault: nothing more is executed until a reset."""
@@ -380,7 +390,12 @@ class Cpu:
                 self._interrupts.deliver_fault(Fault(DEBUG))
         elif self._guard.refused is not None:
             self._interrupts.deliver_fault(self._guard.settle())
-        elif self._d[self._software_interrupt] or q[dr6] & (DR6_BREAKPOINTS | DR6_SINGLE_STEP):
+        elif self._d[self._software_interrupt]:
+            self._control.watch_resume_flag()
+            self._interrupts.deliver(vector)
+        elif self._control.only_code_breakpoints and self._is_repeating():
+            self._control.pass_breakpoint()  # met before the first repetition: RF lasts until the last
+        elif q[dr6] & (DR6_BREAKPOINTS | DR6_SINGLE_STEP):
             self._control.watch_resume_flag()
             self._interrupts.deliver(vector)
         else:

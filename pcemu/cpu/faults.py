@@ -28,7 +28,12 @@ RESTARTED = CONTRIBUTORY | {BOUND, INVALID_OPCODE, NO_DEVICE, PAGE_FAULT, FPU_ER
 
 
 class Fault(Exception):
-    """An exception that the guest is to be told of; ``error_code`` matters where the vector has one."""
+    """An exception that the guest is to be told of; ``error_code`` matters where the vector has one.
+
+    ``in_new_task``: a task switch was too far to go back, so it is the new task's.
+    """
+
+    in_new_task = False
 
     def __init__(self, vector: int, error_code: int = 0) -> None:
         super().__init__(vector, error_code)

@@ -6,8 +6,7 @@ the way leaves the interrupted program as it was, and is then delivered in its t
 
 Intel's Software Developer's Manual, volume 3, "Interrupt and exception handling".
 
-**Not implemented**: the virtual-mode extensions (CR4.VME), which CPUID does not promise; RF in the frame of
-an interrupt between two iterations of a string instruction.
+**Not implemented**: the virtual-mode extensions (CR4.VME), which CPUID does not promise.
 """
 
 from __future__ import annotations
@@ -120,7 +119,7 @@ class ProtectedDelivery:
         try:
             self._enter(vector, source, error_code)
         except Fault as fault:
-            if source is _SOFTWARE:
+            if source is _SOFTWARE and not fault.in_new_task:
                 self._step_back(vector)
             self._deliver_second(vector, source is _EXCEPTION, fault)
 

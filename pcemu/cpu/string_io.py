@@ -37,6 +37,21 @@ _REP = (0xF2, 0xF3)
 _INS, _OUTS = (0x6C, 0x6D), (0x6E, 0x6F)
 
 
+_STRING = frozenset((*_INS, *_OUTS, *range(0xA4, 0xA8), *range(0xAA, 0xB0)))
+_OTHER_PREFIXES = frozenset((*_SEGMENT_PREFIXES, _OPERAND_SIZE, _ADDRESS_SIZE))
+
+
+def is_repeated(code: bytes) -> bool:
+    """Does ``code`` begin with a string instruction that is repeated?"""
+    repeated = False
+    for byte in code:
+        if byte in _REP:
+            repeated = True
+        elif byte not in _OTHER_PREFIXES:
+            return repeated and byte in _STRING
+    return False
+
+
 class StringIo:
     """Recognises a repeated string instruction at CS:EIP and moves its block.
 

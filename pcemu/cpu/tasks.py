@@ -164,7 +164,11 @@ class Tasks:
         d[HFLAGS] |= HF_TS
         d[TR], self._q[TR_BASE], d[TR_LIMIT] = selector, tss.base, tss.limit
         d[TR_FLAGS] = tss.flags & ~BUSY
-        self._enter(image, is_32, external)
+        try:
+            self._enter(image, is_32, external)
+        except Fault as fault:
+            fault.in_new_task = True
+            raise
 
     def _save(self, eflags: int) -> None:
         """Write the old task's registers to its TSS."""

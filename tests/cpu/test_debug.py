@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from tests.cpu.kernel import Runner, program
+import pytest
+
+from tests.cpu.kernel import Board, Runner, program
 
 SINGLE_STEP, BREAKPOINT_0, BREAKPOINT_1 = 0x4000, 1, 2
 TRAP_FLAG = 0x100
@@ -146,3 +148,54 @@ after:  nop
 """
     labels = program(code)[1]
     assert numbers(runner.says(code)) == [[labels["after"], BREAKPOINT_0, 0]]
+
+
+REPEATED = STEPPER + """
+        mov     eax, op
+        mov     dr0, eax
+        mov     eax, after
+        mov     dr1, eax
+        mov     eax, 0x70B
+        mov     dr7, eax
+        mov     edi, 0x5000
+        mov     ecx, 5
+        mov     al, 1
+op:     rep     stosb
+after:  nop
+        mov     eax, 0x700
+        mov     dr7, eax
+        mov     eax, edi
+        call    hex
+        call    newline
+"""
+
+
+@pytest.mark.parametrize("public", [False, True], ids=["live", "public"])
+def test_a_breakpoint_at_a_repeated_instruction_is_met_once(public: bool) -> None:
+    """RF lasts until the last repetition is done; on QEMU only for the first."""
+    board = Board(REPEATED, public)
+    assert numbers(board.run().splitlines()) == [
+        [board.labels["op"], BREAKPOINT_0, 0],
+        [board.labels["after"], BREAKPOINT_1, 0],
+        [0x5005],
+    ]
+
+
+@pytest.mark.parametrize("public", [False, True], ids=["live", "public"])
+def test_an_interrupt_between_repetitions_leaves_rf_in_its_frame(public: bool) -> None:
+    """So that a breakpoint at the instruction is not met again; before the first one RF is clear."""
+    code = """
+        sti
+        mov     edi, 0x10000
+        mov     ecx, 0x1000
+op:     rep     stosb
+        cli
+        jmp     finish
+"""
+    board = Board(f"GATE 0x20, CODE32, stub_32, 0x8E\n{code}", public)
+    board.cpu.run(2000)
+    while board.cpu.registers.eip != board.labels["op"] or board.cpu.registers.ecx == 0x1000:
+        board.cpu.run(1)
+    board.cpu.interrupt(0x20)
+    flags = numbers(board.run().splitlines())[-1][4]
+    assert flags & 0x10000

@@ -8,6 +8,12 @@ from tests.cpu.kernel import Board, Runner, program
 
 FAULT, TRAP = "fault", "next"  # EIP in the frame: at the instruction, or behind it
 
+CALL_GATE = """
+        mov     dword [gdt + SPARE], CODE32 << 16
+        mov     dword [gdt + SPARE + 4], {:#x} << 8
+"""
+# Far return to level 3, with a stack segment
+OUTWARDS = "push dword {}\npush dword 0x6000\npush dword CODE32_3\npush dword 0"
 # What happens: code before, the instruction, vector, error code, where EIP points
 KERNEL_CASES: dict[str, tuple[str, str, int, int, str]] = {
     "divide by zero": ("xor ecx, ecx", "div ecx", 0, 0, FAULT),
@@ -40,6 +46,31 @@ KERNEL_CASES: dict[str, tuple[str, str, int, int, str]] = {
     "far jump outwards": ("", "jmp 0x30:0", 13, 0x30, FAULT),
     "far call of an absent segment": ("or byte [gdt + 0x8D], 0", "call NOT_PRESENT:0", 13, 0x60, FAULT),
     "far return to null": ("push dword 0\npush dword 0", "retf", 13, 0, FAULT),
+    "far call to data": ("", "call DATA32:0", 13, 0x10, FAULT),
+    "far call through an absent call gate": (CALL_GATE.format(0x0C), "call SPARE:0", 11, 0x88, FAULT),
+    "far call through a call gate to data": (CALL_GATE.format(0x8C) + "mov word [gdt + SPARE + 2], DATA32",
+                                            "call SPARE:0", 13, 0x10, FAULT),
+    "far jump to an absent TSS": ("and byte [gdt + TSS32_B + 5], 0x7F", "jmp TSS32_B:0", 11, 0x40, FAULT),
+    "far jump to a busy TSS": ("", "jmp TSS32:0", 13, 0x18, FAULT),
+    "LTR of an absent TSS": ("and byte [gdt + TSS32_B + 5], 0x7F\nmov ax, TSS32_B", "ltr ax", 11, 0x40,
+                             FAULT),
+    "LTR of a selector in the LDT": ("mov ax, 0x44", "ltr ax", 13, 0x44, FAULT),
+    "LLDT of an absent LDT": ("and byte [gdt + LDT_SEL + 5], 0x7F\nmov ax, LDT_SEL", "lldt ax", 11, 0x50,
+                              FAULT),
+    "LLDT of a selector in the LDT": ("mov ax, 0x0C", "lldt ax", 13, 0x0C, FAULT),
+    "far return to an absent segment": ("push dword NOT_PRESENT\npush dword 0", "retf", 13, 0x60, FAULT),
+    "far return outwards to a null stack": (OUTWARDS.format(0), "retf", 13, 0, FAULT),
+    "far return outwards to an inner stack": (OUTWARDS.format("DATA32"), "retf", 13, 0x10, FAULT),
+    "IRET to null": ("push dword 2\npush dword 0\npush dword 0", "iretd", 13, 0, FAULT),
+    "IRET beyond the table": ("push dword 2\npush dword 0x1F8\npush dword 0", "iretd", 13, 0x1F8, FAULT),
+    "LSS of an absent segment": ("mov dword [pair], 0\nmov word [pair + 4], NOT_PRESENT", "lss eax, [pair]",
+                                 12, 0x60, FAULT),
+    "POP of a selector beyond the table": ("push dword 0x1F8", "pop es", 13, 0x1F8, FAULT),
+    "undefined opcode 0F FF": ("", "db 0x0F, 0xFF", 6, 0, FAULT),
+    "opcode FF /7": ("", "db 0xFF, 0xFF", 6, 0, FAULT),
+    "LES of a register": ("", "db 0xC4, 0xC0", 6, 0, FAULT),
+    "MOV to CS": ("", "db 0x8E, 0xC8", 6, 0, FAULT),
+    "SLDT's neighbour": ("", "db 0x0F, 0x00, 0xF0", 6, 0, FAULT),
     "IRET to data": ("push dword 2\npush dword DATA32\npush dword 0", "iretd", 13, 0x10, FAULT),
     "x87 error": ("fninit\nmov eax, cr0\nor al, 0x20\nand al, 0xF3\nmov cr0, eax\n"
                   "fldcw [unmasked]\nfld1\nfldz\nfdivp st1, st0", "fwait", 16, 0, FAULT),
@@ -87,6 +118,7 @@ def cases(which: dict[str, tuple[str, str, int, int, str]], user: bool) -> str:
         enter = f"USER user_{i}, 2\nuser_{i}:\n" if user else ""
         code += f"TRY\n{enter}{before}\nfault_{i}: {instruction}\nnext_{i}:\nEND_TRY\n"
         code += "mov eax, cr0\nand al, 0xF1\nmov cr0, eax\n"  # neither TS nor EM nor MP
+        code += "or byte [gdt + TSS32_B + 5], 0x80\nor byte [gdt + LDT_SEL + 5], 0x80\n"
     return code
 
 

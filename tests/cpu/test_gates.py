@@ -208,3 +208,119 @@ back:   push    ds
     assert lines[0] == "00000000 00000000 00000500"
     assert lines[1].startswith("00000006 00000000")
     assert lines[2] == "56781234 04440111"
+
+
+# What is wrong with the stack of level 0 in the TSS, and what that is
+BAD_STACKS = {
+    "null": ("mov word [tss + 8], 0", (10, 0)),
+    "beyond": ("mov word [tss + 8], 0x1F8", (10, 0x1F8)),
+    "of another level": ("mov word [tss + 8], DATA32_3", (10, 0x38)),
+    "requested for another level": ("mov word [tss + 8], DATA32 + 3", (10, 0x10)),
+    "read-only": ("mov word [tss + 8], DATA_RO", (10, 0x58)),
+    "code": ("mov word [tss + 8], CODE32", (10, 0x08)),
+    "absent": ("mov word [tss + 8], NOT_PRESENT", (12, 0x60)),
+    "behind the TSS": ("mov word [gdt + TSS32], 8", (10, 0x18)),
+    "too small": ("mov word [tss + 8], SMALL\nmov dword [tss + 4], 0x110", (12, 0x78)),
+}
+
+
+@pytest.mark.parametrize("source", ["user", "virtual"])
+def test_bad_stacks_of_the_inner_level(runner: Runner, source: str) -> None:
+    """#TS or #SS, which go through task gates: their handlers cannot have that stack."""
+    code = IDT_48_TO_63 + f"GATE {VECTOR}, CODE32, handler, 0xEE\n"
+    code += """
+        mov     dword [idt + 10 * 8], TSS32_B << 16     ; both through a task gate
+        mov     dword [idt + 10 * 8 + 4], 0xE500
+        mov     dword [idt + 12 * 8], TSS32_B << 16
+        mov     dword [idt + 12 * 8 + 4], 0xE500
+        mov     ax, CODE32
+        mov     [tss_b + 0x4C], ax
+        mov     ax, DATA32
+        mov     [tss_b + 0x48], ax
+        mov     [tss_b + 0x50], ax
+        mov     [tss_b + 0x54], ax
+        mov     dword [tss_b + 0x64], 0x680000
+"""
+    for i, (spoil, _) in enumerate(BAD_STACKS.values()):
+        code += f"""
+        mov     dword [tss_b + 0x20], told_{i}
+        mov     dword [tss_b + 0x24], 2
+        mov     dword [tss_b + 0x38], 0x6400
+        {spoil}
+        and     byte [gdt + TSS32 + 5], 0xFD
+        mov     ax, TSS32
+        ltr     ax
+        {attempt(source, i).replace("END_TRY", "").replace("TRY", "mov dword [resume], finish")}
+told_{i}:
+        mov     word [gdt + TSS32], 103
+        mov     dword [tss + 4], INNER_STACK
+        mov     word [tss + 8], DATA32
+        pop     eax                     ; the error code
+        call    hex
+        mov     eax, [tss + 0x20]       ; EIP of the interrupted task
+        call    hex
+        call    newline
+        and     byte [gdt + TSS32_B + 5], 0xFD
+        pushfd
+        and     dword [esp], ~0x4000
+        popfd
+        clts
+"""
+    labels = program(code)[1]
+    lines = [[int(field, 16) for field in line.split()] for line in runner.says(code)]
+    expected = [[error, labels[f"at_{i}"]] for i, (_, (_, error)) in enumerate(BAD_STACKS.values())]
+    if runner.way == "qemu":  # which does not look at the last one's limit
+        del lines[-1], expected[-1]
+    assert lines == expected
+
+
+def test_levels_1_and_2(runner: Runner) -> None:
+    """From level 3 through gates to 2, on to 1 and 0 on the stacks that the TSS names, and back by IRET."""
+    code = IDT_48_TO_63 + """
+        mov     dword [gdt + SPARE], 0xFFFF             ; code and stack of level 2, then of level 1
+        mov     dword [gdt + SPARE + 4], 0xCFDB00
+        mov     dword [gdt + SPARE + 8], 0xFFFF
+        mov     dword [gdt + SPARE + 12], 0xCFD300
+        mov     dword [gdt + SPARE + 16], 0xFFFF
+        mov     dword [gdt + SPARE + 20], 0xCFBB00
+        mov     dword [gdt + SPARE + 24], 0xFFFF
+        mov     dword [gdt + SPARE + 28], 0xCFB300
+        mov     dword [tss + 0x0C], 0x6500
+        mov     dword [tss + 0x10], SPARE + 0x18 + 1
+        mov     dword [tss + 0x14], 0x6600
+        mov     dword [tss + 0x18], SPARE + 8 + 2
+        GATE    0x32, SPARE, level_2, 0xEF
+        GATE    0x31, SPARE + 0x10, level_1, 0xCF
+        GATE    0x30, CODE32, level_0, 0xAF
+        mov     dword [resume], finish
+        USER    user, 0x3002
+user:   int     0x32
+        call    show
+        int     47
+level_2:
+        call    show
+        int     0x31
+        call    show
+        iretd
+level_1:
+        call    show
+        int     0x30
+        call    show
+        iretd
+level_0:
+        call    show
+        iretd
+show:   mov     eax, cs
+        call    hex
+        mov     eax, ss
+        call    hex
+        lea     eax, [esp + 4]
+        call    hex
+        call    newline
+        ret
+"""
+    seen = [[int(field, 16) for field in line.split()] for line in runner.says(code)]
+    two, one, zero = (
+        [0x8A, 0x92, 0x6600 - 20], [0x99, 0xA1, 0x6500 - 20], [0x08, 0x10, INNER_STACK - 20]
+    )  # fmt: skip
+    assert seen == [two, one, zero, one, two, [0x33, USER_SS, USER_STACK]]

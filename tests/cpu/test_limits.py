@@ -11,13 +11,22 @@ from pcemu.errors import GuestError
 from tests.cpu.guest import Guest
 from tests.cpu.kernel import Board
 from tests.cpu.test_paging import PAGES, numbers, paged
+from tests.cpu.test_tasks import TASK_B
 
 pytestmark = pytest.mark.usefixtures("state")
 
+EXPAND_DOWN = """
+        mov     dword [gdt + SPARE], 0xFFFF
+        mov     dword [gdt + SPARE + 4], 0x409600
+        mov     ax, SPARE
+        mov     fs, ax"""
 # A processor raises the exception that is named; here the access is simply done.
 UNCHECKED = {
     "#GP, read beyond the limit": "mov ax, SMALL\nmov fs, ax\nmov eax, [fs:0x100]",
     "#GP, write beyond the limit": "mov ax, SMALL\nmov fs, ax\nmov [fs:0x100], eax",
+    "#GP, below an expand-down segment's limit": f"{EXPAND_DOWN}\nmov eax, [fs:0x5000]",
+    "#SS, beyond the stack segment's limit": "mov ax, SMALL\nmov ss, ax\nmov eax, [ss:0x5000]\n"
+    "mov ax, DATA32\nmov ss, ax",
     "#GP, write to a read-only segment": "mov ax, DATA_RO\nmov fs, ax\nmov [fs:0x5000], eax",
     "#GP, write through CS": "mov [cs:0x5000], eax",
     "#GP, read through a null selector": "mov eax, [gs:0x5000]",
@@ -25,6 +34,7 @@ UNCHECKED = {
     "#GP, read of execute-only code": "jmp CODE_ONLY:there\nthere: mov eax, [cs:0x5000]",
     "#UD, LOCK of a MOV": "lock mov [0x5000], eax",
     "#GP, unknown model-specific register": "mov ecx, 0x12345\nrdmsr",
+    "#GP, LTR of a null selector": "xor eax, eax\nltr ax",
     "#DB, write to a watched address": "mov eax, 0x5000\nmov dr0, eax\nmov eax, 0xD0702\nmov dr7, eax\n"
     "mov [0x5000], eax\nnop\nxor eax, eax\nmov dr7, eax",
     "#DB, use of debug registers with DR7.GD": "mov eax, 0x2700\nmov dr7, eax\nmov eax, dr0\nxor eax, eax\n"
@@ -137,3 +147,63 @@ def test_the_task_switch_trap_does_not_come() -> None:
 task:   SAY     "task"
 """
     assert Board(code).run() == "task\n"
+
+
+def test_an_io_breakpoint_ends_the_repetitions_of_a_string_instruction() -> None:
+    """A processor stops after each; the engine leaves the others out, and ECX as it was."""
+    code = """
+        mov     eax, 8
+        mov     cr4, eax
+        mov     eax, 0x80
+        mov     dr0, eax
+        mov     eax, 0x20703
+        mov     dr7, eax
+        mov     word [idt + 8], trapped
+        mov     dx, 0x80
+        mov     edi, 0x5000
+        mov     ecx, 3
+        rep     insb
+        SAY     "never"
+trapped:
+        mov     eax, ecx
+        call    hex
+"""
+    assert Board(code).run() == "00000003 "
+
+
+def test_an_fpu_instruction_does_not_wait_for_irq_13() -> None:
+    """CR0.NE = 0: a processor would stop at the second FPU instruction; the error is told later."""
+    guest = Guest("""
+        mov     eax, cr0
+        and     al, 0xDF
+        mov     cr0, eax
+        fninit
+        fldcw   [unmasked]
+        fldz
+        fld1
+        fdiv    st0, st1
+        fwait
+        mov     byte [0x2000], 1        ; has gone on
+        jmp     end
+unmasked: dw    0x0360
+end:
+""")
+    seen: list[tuple[bool, int]] = []
+    guest.cpu.on_fpu_error = lambda level: seen.append((level, guest.ram[0x2000]))
+    guest.run()
+    assert seen == [(True, 1)]
+
+
+def test_a_fault_in_loading_the_segments_of_a_new_task_has_the_address_of_the_switch() -> None:
+    """JMP, CALL and IRET: a processor would tell of the first instruction of the new task."""
+    code = TASK_B + """
+        mov     dword [tss_b + 0x54], NOT_PRESENT
+        TRY
+switch: jmp     TSS32_B:0
+        END_TRY
+        jmp     finish
+task:   SAY     "task"
+"""
+    board = Board(code)
+    (line,) = numbers(board.run().splitlines())
+    assert line[:3] == [11, 0x60, board.labels["switch"]]

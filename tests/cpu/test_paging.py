@@ -96,6 +96,52 @@ def test_every_combination_of_rights(runner: Runner) -> None:
             assert line == [TABLE_1 | PRESENT | table | ACCESSED, FRAME | PRESENT | page | marks], case
 
 
+def test_fetches_and_every_combination_of_rights(runner: Runner) -> None:
+    """R/W and U/S of table and page, CR0.WP, level: only U/S matters to a fetch, and only to a user."""
+    code = """
+        mov     byte [FRAME], 0xCC              ; int3, at the page
+        GATE    3, CODE32, stub_3, 0xEE
+        mov     ebp, 0
+again:  mov     eax, cr0
+        and     eax, ~0x10000
+        test    ebp, 32
+        jz      .no_wp
+        or      eax, 0x10000
+.no_wp: mov     cr0, eax
+        mov     eax, ebp
+        shl     eax, 1
+        and     eax, 6
+        or      eax, TABLE_1 + 1
+        mov     [PDE_1], eax
+        mov     eax, ebp
+        shr     eax, 1
+        and     eax, 6
+        or      eax, FRAME + 1
+        mov     [PTE_0], eax
+        call    flush
+        mov     [count], ebp
+        mov     dword [resume], next
+        test    ebp, 16
+        jnz     user
+        mov     eax, PAGES
+        jmp     eax
+user:   USER    PAGES, 0x3002
+next:   mov     ebp, [count]
+        inc     ebp
+        cmp     ebp, 64
+        jne     again
+        jmp     finish
+count:  dd      0
+"""
+    lines = numbers(runner.says(paged(code)))
+    for case, line in zip(range(64), lines, strict=True):
+        table, page, user = case << 1 & 6, case >> 1 & 6, bool(case & 16)
+        if user and not table & page & USER:
+            assert (*line[:3], line[-2]) == (14, PRESENT | USER, PAGES, PAGES), case
+        else:
+            assert line[:3] == [3, 0, PAGES + 1], case
+
+
 ABSENT = {
     "table, read": ("and byte [PDE_1], 0xFE", "mov eax, [PAGES + 0x123]", False, 0, 0x123),
     "table, write": ("and byte [PDE_1], 0xFE", "mov [PAGES + 0x123], al", False, 2, 0x123),

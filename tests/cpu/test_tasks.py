@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import pytest
+
 from tests.cpu.kernel import Runner, program
 
 # Prepare TSS32_B to run `task` with a stack of its own.
@@ -176,6 +178,9 @@ REFUSED = {
     "data": ("DATA32", 13, 0x10),
     "busy": ("TSS32", 13, 0x18),
     "local": ("0x44", 10, 0x44),
+    "absent": ("TSS32_B\nand byte [gdt + TSS32_B + 5], 0x7F", 11, 0x40),
+    "too short": ("TSS32_B\nor byte [gdt + TSS32_B + 5], 0x80\nmov byte [gdt + TSS32_B], 102", 10, 0x40),
+    "too short, 16 bits": ("TSS16\nmov byte [gdt + TSS16], 42", 10, 0x68),
 }
 
 
@@ -239,3 +244,48 @@ task:   mov     eax, [0x400000]
         jmp     task
 """
     assert numbers(runner.says(code)) == [[0x1111, 0x2222, 0x102000, 0x1111, 0x2222, 0x102000, 0x1111]]
+
+
+# What is wrong in the TSS, and the exception of the new task that this is
+SPOILT = {
+    "data segment absent": ("mov dword [tss_b + 0x54], NOT_PRESENT", 11, 0x60),
+    "extra segment beyond": ("mov dword [tss_b + 0x48], 0x1F8", 10, 0x1F8),
+    "FS a system segment": ("mov dword [tss_b + 0x58], TSS32", 10, 0x18),
+    "GS execute-only": ("mov dword [tss_b + 0x5C], CODE_ONLY", 10, 0x80),
+}
+
+
+@pytest.mark.parametrize("way", ["int 0x20", "call TSS32_B:0", "jmp TSS32_B:0"])
+def test_faults_in_the_new_task(runner: Runner, way: str) -> None:
+    """Selectors are loaded when the task has been switched already: it is the new task that faults."""
+    code = "mov word [idt + 0x20 * 8 + 2], TSS32_B\nmov byte [idt + 0x20 * 8 + 5], 0x85\n"
+    for i, (spoil, _, _) in enumerate(SPOILT.values()):
+        code += f"""
+        mov     byte [gdt + TSS32_B + 5], 0x89
+        mov     byte [gdt + TSS32 + 5], 0x89
+        mov     ax, TSS32
+        ltr     ax
+{TASK_B}
+        {spoil}
+        mov     dword [resume], next_{i}
+        mov     dword [flags_seen], 0
+        {way}
+next_{i}:
+        str     eax
+        call    hex
+        call    newline
+        pushfd
+        and     dword [esp], ~0x4000
+        popfd
+        clts
+"""
+    code += "jmp finish\ntask: SAY 'never'\n"
+    labels = program(code)[1]
+    lines = numbers(runner.says(code))
+    for line, task_register, (name, (_, vector, error)) in zip(
+        lines[::2], lines[1::2], SPOILT.items(), strict=True
+    ):
+        assert (line[0], line[1], line[3]) == (vector, error, 0x08), name
+        if way == "int 0x20":  # the engine's own switches, as QEMU's, tell the address of JMP or CALL
+            assert line[2] == labels["task"], name
+        assert task_register == [0x40], name
