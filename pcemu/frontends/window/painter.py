@@ -115,16 +115,17 @@ class Painter:
     ) -> None:
         lines, dots = _cell_size(mode)
         whole = mode.height // lines  # rows of which all lines are on the screen
-        width = mode.columns * dots
-        cells = self._canvas[: whole * lines, :width].reshape(whole, lines, mode.columns, dots)
+        line = np.dtype((np.void, dots * self._canvas.itemsize))  # of a cell: moved in one piece, it is quick
+        canvas = self._canvas[:, : mode.columns * dots].view(line)
+        packed = pixels.view(line)[..., 0]
+        cells = canvas[: whole * lines].reshape(whole, lines, mode.columns)
         inside = rows < whole
         if inside.all():
-            cells[rows, :, columns] = pixels
+            cells[rows, :, columns] = packed
             return
-        cells[rows[inside], :, columns[inside]] = pixels[inside]
-        rest = self._canvas[whole * lines : mode.height, :width].reshape(-1, mode.columns, dots)
-        cut = pixels[~inside, : len(rest)]
-        rest[:, columns[~inside]] = cut.transpose(1, 0, 2)
+        cells[rows[inside], :, columns[inside]] = packed[inside]
+        rest = canvas[whole * lines : mode.height]
+        rest[:, columns[~inside]] = packed[~inside, : len(rest)].T
 
     def _pack(self, dots: Dots) -> Pixels:
         packed: Pixels = np.bitwise_or.reduce(dots.astype(np.uint32) << self._shifts, axis=-1)
