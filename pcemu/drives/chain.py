@@ -164,7 +164,7 @@ class Chain:
     def _place(self, number: int, lba: int) -> int:
         """Where a layer has a sector; of one that is NOWHERE, too, the number is told."""
         image = self._images[number]
-        offset = NOWHERE if image is None else image.locate(lba)
+        offset = NOWHERE if image is None or self._fds[number] < 0 else image.locate(lba)
         return (offset if offset >= 0 else NOWHERE) + number
 
     def _read_runs(self, lba: int, view: memoryview) -> None:

@@ -40,7 +40,7 @@ from pcemu.drives.repair import mend_tail
 from pcemu.drives.replace import finish, make_empty, retired_of
 from pcemu.drives.resize import grow_layer
 from pcemu.drives.sparse import SparseLayer
-from pcemu.drives.transfer import BUFFER_SIZE, Copier, count_sectors, missing_in, pieces_of, space_for
+from pcemu.drives.transfer import BUFFER_SIZE, copy_layers, count_sectors, missing_in, pieces_of, space_for
 from pcemu.errors import ImageAccessError, UsageError
 
 RESTART = "nothing is lost: mend that and commit again, which goes on where this stopped"
@@ -252,10 +252,7 @@ class _Commit:
         elif self.resumed:  # it may have grown in a call that failed before that was safe
             self.target.file.sync()
             self.host.sync_dir_of(self.target_path)
-        copier = Copier(self.target, total, progress)
-        for piece in pieces_of(self.sources):
-            copier.copy(piece)
-        copier.finish()
+        copy_layers(self.sources, self.target, total, progress)
         self.target.flush()
         self.target.file.sync()
 

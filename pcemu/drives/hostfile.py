@@ -134,6 +134,10 @@ class HostFile:
         """Return when data and size survive power loss; after a failure, never again."""
         self._sync(self._calls.fdatasync)
 
+    def start_writeback(self) -> None:
+        """Have the host begin what :meth:`sync` is going to wait for. It may wait for a slow disk's queue."""
+        self._calls.start_writeback(self.fd)
+
     def sync_all(self) -> None:
         """As :meth:`sync`, with times and owner; for files that are about to get their name."""
         self._sync(self._calls.fsync)

@@ -18,7 +18,7 @@ from pcemu.drives.lineage import Lineage, Progress, StrPath, no_progress, told
 from pcemu.drives.registry import register
 from pcemu.drives.replace import finish, parts_as, replace_image, retired_of
 from pcemu.drives.sparse import SparseLayer
-from pcemu.drives.transfer import Copier, count_sectors, pieces_of, space_for_new
+from pcemu.drives.transfer import copy_layers, count_sectors, space_for_new
 from pcemu.errors import ImageAccessError, UsageError
 
 
@@ -66,10 +66,7 @@ def _merge(top: StrPath, bottom: StrPath, allow_outside: bool, progress: Progres
         progress(0, total)
 
         def fill(merged: SparseLayer) -> None:
-            copier = Copier(merged, total, progress)
-            for piece in pieces_of(layers):
-                copier.copy(piece)
-            copier.finish()
+            copy_layers(layers, merged, total, progress)
             write_removal(target, intent, host)
 
         intent = Intent(MERGE, lineage.path, head.unique_id, retired_of(layers[:-1]))

@@ -9,6 +9,7 @@ from pcemu.drives.drive import SECTOR_SIZE
 from pcemu.drives.lineage import Progress
 from pcemu.drives.raw import FlatDrive
 from pcemu.drives.sparse import ALIGNMENT, SparseLayer, bit_runs
+from pcemu.drives.writeback import Writeback
 
 HOLE_SECTORS = 128  # shorter pieces are not looked through for holes
 BUFFER_SIZE = 1 << 20
@@ -104,15 +105,29 @@ def missing_in(layer: SparseLayer, lba: int, sectors: int) -> Iterator[tuple[int
         lba = end
 
 
-class Copier:
-    """Writes pieces to ``target`` and tells ``progress``; they must come in ascending order.
+def copy_layers(
+    layers: Sequence[SparseLayer], target: SparseLayer | FlatDrive, total: int, progress: Progress
+) -> None:
+    """Write all that is in any of ``layers``, ``total`` sectors, to ``target``; holes become holes."""
+    with Writeback(target.file) as writeback:
+        copier = _Copier(target, total, progress, writeback)
+        for piece in pieces_of(layers):
+            copier.copy(piece)
+        copier.finish()
+
+
+class _Copier:
+    """Writes pieces to ``target``; they must come in ascending order.
 
     To a flat target, small pieces close to each other go in one write, with what the target has between: a
     write costs more than some KiB in it. :meth:`finish` must be called at the end.
     """
 
-    def __init__(self, target: SparseLayer | FlatDrive, total: int, progress: Progress) -> None:
+    def __init__(
+        self, target: SparseLayer | FlatDrive, total: int, progress: Progress, writeback: Writeback
+    ) -> None:
         self._target = target
+        self._writeback = writeback
         self._flat = target if isinstance(target, FlatDrive) else None
         self._total = total
         self._progress = progress
@@ -123,7 +138,7 @@ class Copier:
         self._sparse: dict[SparseLayer, bool] = {}
 
     def copy(self, piece: Piece) -> None:
-        """Copy one piece; holes become holes."""
+        """Copy one piece."""
         if self._flat is not None and piece.sectors < NEAR_SECTORS:
             if self._near and not _is_near(self._near[0], self._near[-1], piece):
                 self._copy_near(self._flat)
@@ -162,6 +177,7 @@ class Copier:
 
     def _advance(self, sectors: int) -> None:
         """So many sectors more are done."""
+        self._writeback.wrote(sectors * SECTOR_SIZE)
         self._done += sectors
         if self._done - self._told >= REPORT_SECTORS or self._done == self._total:
             self._told = self._done

@@ -17,7 +17,7 @@ from pcemu.drives.probe import Ends
 from pcemu.drives.raw import FlatDrive
 from pcemu.drives.registry import read_child, register, registered
 from pcemu.drives.sparse import SparseLayer
-from pcemu.drives.transfer import Copier, count_sectors, pieces_of
+from pcemu.drives.transfer import copy_layers, count_sectors
 from pcemu.drives.vhd_header import read_facts
 from pcemu.drives.vhd_layout import FOOTER_SIZE, TYPE_DIFFERENCING
 from pcemu.errors import UsageError
@@ -55,9 +55,7 @@ def save_branch(
 
     def fill(file: HostFile) -> None:
         branch = SparseLayer(file, read_facts(Ends(file)))
-        copier = Copier(branch, total, progress)
-        for piece in pieces_of(layers):
-            copier.copy(piece)
+        copy_layers(layers, branch, total, progress)
         branch.flush()
 
     register(path, facts.path, host)

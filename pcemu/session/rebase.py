@@ -27,7 +27,7 @@ from pcemu.drives.lineage import Progress, no_progress
 from pcemu.drives.open import open_layer
 from pcemu.drives.probe import Format
 from pcemu.drives.sparse import SparseLayer
-from pcemu.drives.transfer import Copier, pieces_of
+from pcemu.drives.transfer import copy_layers
 from pcemu.errors import UsageError
 from pcemu.session.branch import branch_path, save_branch
 
@@ -160,10 +160,7 @@ def _copy_sectors(session: Session, target: Chain, progress: Progress) -> int:
     assert isinstance(head, SparseLayer)
     own = session.own_layers()[1:]
     total = count_sectors(changed_runs(own))
-    copier = Copier(head, total, progress)
-    for piece in pieces_of(own):
-        copier.copy(piece)
-    copier.finish()
+    copy_layers(own, head, total, progress)
     return total
 
 
