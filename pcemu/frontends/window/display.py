@@ -17,7 +17,6 @@ import sys
 os.environ.setdefault("PYGAME_HIDE_SUPPORT_PROMPT", "1")  # it goes to stdout
 
 import numpy as np
-import pygame
 
 from pcemu.errors import UsageError
 from pcemu.frontends.picture import Dots
@@ -35,6 +34,15 @@ from pcemu.frontends.window.events import (
 )
 from pcemu.frontends.window.layout import Layout, Rect, Size, fitting_scale, window_size
 from pcemu.frontends.window.painter import Pixels
+
+# pygame would look for its own files with this, which takes longer to import than all that is needed.
+_hide = "pkg_resources"
+_hidden = sys.modules.setdefault(_hide, None) is None  # type: ignore[arg-type]
+
+import pygame  # noqa: E402
+
+if _hidden:
+    del sys.modules[_hide]
 
 LEFT_BUTTON = 1
 BORDER = 0, 0, 0
