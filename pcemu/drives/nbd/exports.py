@@ -222,10 +222,10 @@ class Export:
 
 
 def _is_slow(drive: Drive) -> bool:
-    """True when some layer is no file of this host: nobody can tell how long a read takes."""
+    """True when the file of some layer is on another host: nobody can tell how long a read takes."""
     layers = drive.layers if isinstance(drive, Chain) else (drive,)
     files = [layer.file for layer in layers if isinstance(layer, SparseLayer | FlatDrive)]
-    return len(files) < len(layers) or any(type(file) is not HostFile for file in files)
+    return any(type(file) is not HostFile for file in files)
 
 
 _ZEROS = memoryview(bytes(1 << 20))
