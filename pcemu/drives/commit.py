@@ -20,6 +20,7 @@ changes), the source reads as ever, and cannot be discarded.
 from __future__ import annotations
 
 import contextlib
+import os
 from types import TracebackType
 from typing import Self
 
@@ -114,6 +115,7 @@ class _Commit:
             path, writable_above=into, inclusive=True, allow_outside=allow_outside, host=host
         )
         self.siblings: list[SparseLayer] = []
+        self.statuses: list[os.stat_result] = []  # of the siblings, before they were written to
         try:
             self.head = self.lineage.head
             self.number = self.lineage.border
@@ -173,6 +175,7 @@ class _Commit:
                 fingerprint_kept(self.sources[0]),
             )
             write_intent(self.target_path, self.intent, self.host)
+        self.statuses = [sibling.file.status() for sibling in self.siblings]
         if self.siblings:
             self._preserve_siblings()
         return total
@@ -258,8 +261,9 @@ class _Commit:
 
     def switch(self, emptied: contextlib.ExitStack) -> None:
         """Empty the source, now that the target has all of it; it is locked as long as ``emptied``."""
-        for sibling in self.siblings:
+        for sibling, status in zip(self.siblings, self.statuses, strict=True):
             remember_parent(sibling, self.target)
+            sibling.file.take_after(status, times=True)  # it reads the same: its children need no warning
         made = make_empty(self.head, self.target, self.host, same_content=True)
         emptied.callback(made.close)
 

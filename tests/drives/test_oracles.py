@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import random
-import shutil
-import subprocess
 from pathlib import Path
 
 import pytest
@@ -13,22 +11,10 @@ from pcemu.drives.create import create_differencing, create_dynamic, create_fixe
 from pcemu.drives.open import open_drive
 from pcemu.drives.probe import Format, probe
 from pcemu.testing.drive_conformance import contents, exercise
-from tests.conftest import require
 from tests.drives.images import STACKS, fill, make_stack
+from tests.drives.oracles import QEMU, VHDIINFO, qemu_agrees, run, seven_zip_agrees
 
-QEMU, SEVEN_ZIP, VHDIINFO = "qemu-img", "7zz", "vhdiinfo"
 SIZE = 9 << 20
-
-
-def run(*command: str | Path) -> bytes:
-    require(shutil.which(str(command[0])) is not None, str(command[0]))
-    return subprocess.run(command, check=True, capture_output=True, timeout=60).stdout
-
-
-def qemu_agrees(image: Path, model: bytes | bytearray) -> None:
-    reference = image.with_suffix(".reference")
-    reference.write_bytes(model)
-    assert b"identical" in run(QEMU, "compare", "-f", "vpc", "-F", "raw", image, reference)
 
 
 @pytest.mark.parametrize("name", ["fixed", "dynamic", "dynamic of 512 KiB"])
@@ -65,14 +51,14 @@ def test_a_child_of_an_image_of_qemu(tmp_path: Path) -> None:
     model = contents(drive)
     exercise(drive, model, random.Random(2))
     drive.close()
-    assert run(SEVEN_ZIP, "x", "-so", "-tVHD", child) == model
+    seven_zip_agrees(child, model)
 
 
 @pytest.mark.parametrize("name", [name for name in STACKS if "raw" not in name])
 def test_seven_zip_reads_every_stack(name: str, tmp_path: Path) -> None:
     path, model = make_stack(tmp_path, name, SIZE)
     fill(path, model, random.Random(8))
-    assert run(SEVEN_ZIP, "x", "-so", "-tVHD", path) == model
+    seven_zip_agrees(path, model)
 
 
 def test_seven_zip_reads_a_chain_of_64(tmp_path: Path) -> None:
@@ -87,7 +73,7 @@ def test_seven_zip_reads_a_chain_of_64(tmp_path: Path) -> None:
         create_differencing(child, path)
         path = child
         fill(path, model, rng, 2)
-    assert run(SEVEN_ZIP, "x", "-so", "-tVHD", path) == model
+    seven_zip_agrees(path, model)
     drive = open_drive(path, read_only=True)
     assert contents(drive) == model
     drive.close()

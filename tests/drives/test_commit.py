@@ -1,0 +1,134 @@
+"""Commit: what it refuses, what it leaves alone; test_any_order, test_crash and test_faults do the rest."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+
+from pcemu.drives.commit import commit, commit_to_parent
+from pcemu.drives.create import create_differencing, create_dynamic, create_raw
+from pcemu.drives.freeze import freeze
+from pcemu.drives.hostfile import Host, SystemCalls
+from pcemu.drives.open import open_drive
+from pcemu.drives.sidecar import PENDING
+from pcemu.errors import ImageAccessError, UsageError
+from pcemu.testing.drive_conformance import contents
+
+MIB = 1 << 20
+
+
+@pytest.fixture
+def line(tmp_path: Path) -> list[Path]:
+    """Four layers, each with a sector of its own number."""
+    images = [tmp_path / f"{number}.vhd" for number in range(4)]
+    create_dynamic(images[0], MIB)
+    for number, image in enumerate(images):
+        if number:
+            create_differencing(image, images[number - 1])
+        write(image, number, number + 1)
+    return images
+
+
+def write(image: Path, lba: int, fill: int) -> None:
+    drive = open_drive(image)
+    drive.write(lba, bytes((fill,)) * 512)
+    drive.close()
+
+
+def read(image: Path) -> bytes:
+    drive = open_drive(image, read_only=True)
+    content = contents(drive)
+    drive.close()
+    return bytes(content)
+
+
+def files(folder: Path) -> dict[str, bytes]:
+    return {path.name: path.read_bytes() for path in folder.iterdir()}
+
+
+def test_it_returns_how_many_sectors_it_wrote(line: list[Path]) -> None:
+    write(line[3], 0, 9)  # which three layers hold
+    write(line[2], 0, 8)
+    assert commit_to_parent(line[3]) == 2
+    assert commit(line[3]) == 4  # what is in any of the others
+    assert [path.name for path in line if path.exists()] == ["0.vhd", "3.vhd"]
+
+
+def test_progress_counts_up_to_the_sectors_and_may_cancel(line: list[Path]) -> None:
+    calls: list[tuple[int, int]] = []
+    before = read(line[3])
+
+    def cancel(done: int, total: int) -> None:
+        calls.append((done, total))
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        commit(line[3], progress=cancel)
+    assert read(line[3]) == before
+    calls.clear()
+    assert commit(line[3], progress=lambda *call: calls.append(call)) == 3
+    assert calls == sorted(calls) and calls[0][0] == 0 and calls[-1] == (3, 3)
+    assert read(line[0]) == before
+
+
+def test_a_disk_without_room_is_found_before_anything_changes(line: list[Path]) -> None:
+    class Full(SystemCalls):
+        def free_space(self, path: str) -> int:
+            return 100
+
+    write(line[3], 2000, 7)  # a block that the target does not have
+    before = files(line[0].parent)
+    with pytest.raises(ImageAccessError) as caught:
+        commit(line[3], host=Host(Full()))
+    text = str(caught.value)
+    assert "0.vhd" in text and "100 bytes free" in text and "make room and commit again" in text
+    assert files(line[0].parent) == before
+
+
+def test_what_is_in_use_is_refused(line: list[Path]) -> None:
+    for used in (line[0], line[3]):
+        drive = open_drive(used, read_only=True)
+        before = files(line[0].parent)
+        with pytest.raises(ImageAccessError, match="busy"):
+            commit(line[3])
+        assert files(line[0].parent) == before
+        drive.close()
+
+
+def test_children_of_a_preserved_sibling_are_not_warned(line: list[Path]) -> None:
+    """It was written to, but reads as before; they know their parent by its time."""
+    sibling, nephew = line[0].with_name("sibling.vhd"), line[0].with_name("nephew.vhd")
+    create_differencing(sibling, line[1])
+    os.utime(sibling, (1_000_000_000, 1_000_000_000))
+    create_differencing(nephew, sibling)
+    expected = read(nephew)
+    with pytest.raises(UsageError) as caught:
+        commit(line[3])
+    assert "sibling.vhd" in str(caught.value)
+    commit(line[3], preserve_siblings=True)
+    drive = open_drive(nephew, read_only=True)
+    assert contents(drive) == expected and drive.warnings == []
+    drive.close()
+
+
+def test_nothing_is_noted_when_it_is_refused(tmp_path: Path) -> None:
+    create_raw(tmp_path / "base.img", MIB)
+    create_differencing(tmp_path / "child.vhd", tmp_path / "base.img")
+    with pytest.raises(UsageError, match="target itself"):
+        commit(tmp_path / "child.vhd", tmp_path / "child.vhd")
+    with pytest.raises(UsageError, match="no differencing image"):
+        commit(tmp_path / "base.img")
+    assert not list(tmp_path.glob(f"*{PENDING}"))
+
+
+def test_an_image_frozen_in_use_is_committed_later(line: list[Path]) -> None:
+    drive = open_drive(line[3])
+    drive.write(100, b"f" * 512)
+    drive = freeze(drive, frozen := line[0].with_name("frozen.vhd"))
+    drive.write(101, b"g" * 512)
+    expected = bytes(contents(drive))
+    drive.close()
+    commit(frozen)
+    assert read(line[0]) == expected == read(frozen)
