@@ -11,7 +11,7 @@ from pcemu.drives.hostfile import HOST, Host, HostFile
 COOKIE = b"conectix"
 FOOTER_SIZE = 512
 OLD_FOOTER_SIZE = 511  # before 2004
-HEAD_SIZE = 4096
+HEAD_SIZE = 8192
 TAIL_SIZE = 1024
 
 

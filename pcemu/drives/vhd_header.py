@@ -175,8 +175,9 @@ def _read_bat(ends: Ends, footer: Footer, header: Header, end: int) -> array[int
     if sys.byteorder == "little":
         bat.byteswap()
     entries = np.frombuffer(bat, np.uint32)
-    used = np.sort(entries[entries != NO_BLOCK]).astype(np.int64)
+    used = entries[entries != NO_BLOCK].astype(np.int64)
     if used.size:
+        used.sort()
         _check_blocks(ends.file.path, entries, used, footer, header, end)
     return bat
 

@@ -16,6 +16,7 @@ Importing this costs 60 ms for construct: do it only when a VHD is at hand.
 
 from __future__ import annotations
 
+from operator import itemgetter
 from struct import Struct as Packer
 from typing import Any, NamedTuple
 
@@ -104,9 +105,12 @@ HEADER = Struct(
 
 
 class _Record:
-    """Packs and unpacks one construct declaration fast: 3 µs for a footer, where construct takes 100."""
+    """Packs and unpacks one construct declaration fast: 2 µs for a footer, where construct takes 100.
 
-    def __init__(self, declaration: Any) -> None:
+    The values are those of a named tuple ``kind`` with the same fields, in its order.
+    """
+
+    def __init__(self, declaration: Any, kind: Any) -> None:
         codes, names = [">"], []
         for field in declaration.subcons:
             inner = field.subcon
@@ -114,18 +118,15 @@ class _Record:
             codes.append(fixed[1:] if fixed else f"{inner.sizeof()}s")
             names.append(field.name)
         self.packer = Packer("".join(codes))
-        self.names = names
+        self._on_disk = itemgetter(*[kind._fields.index(name) for name in names])
+        self._in_tuple = itemgetter(*[names.index(name) for name in kind._fields])
 
-    def unpack(self, data: bytes | bytearray) -> dict[str, Any]:
-        return dict(zip(self.names, self.packer.unpack(data), strict=True))
+    def unpack(self, data: bytes | bytearray) -> tuple[Any, ...]:
+        values: tuple[Any, ...] = self._in_tuple(self.packer.unpack(data))
+        return values
 
-    def pack(self, values: Any) -> bytes:
-        return self.packer.pack(*[getattr(values, name) for name in self.names])
-
-
-_FOOTER = _Record(FOOTER)
-_HEADER = _Record(HEADER)
-_LOCATOR = _Record(LOCATOR)
+    def pack(self, values: tuple[Any, ...]) -> bytes:
+        return self.packer.pack(*self._on_disk(values))
 
 
 class Footer(NamedTuple):
@@ -189,6 +190,11 @@ class Header(NamedTuple):
         return _pack(_HEADER, whole, CHECKSUM_IN_HEADER)
 
 
+_FOOTER = _Record(FOOTER, Footer)
+_HEADER = _Record(HEADER, Header)
+_LOCATOR = _Record(LOCATOR, Locator)
+
+
 def _pack(record: _Record, values: Any, checksum_offset: int) -> bytes:
     data = bytearray(record.pack(values))
     data[checksum_offset : checksum_offset + 4] = bytes(4)
@@ -198,15 +204,14 @@ def _pack(record: _Record, values: Any, checksum_offset: int) -> bytes:
 
 def unpack_footer(data: bytes | bytearray) -> Footer:
     """The fields of 512 (or, from old programs, 511) bytes, unchecked."""
-    return Footer(**_FOOTER.unpack(bytes(data).ljust(FOOTER_SIZE, b"\0")))
+    return Footer._make(_FOOTER.unpack(bytes(data).ljust(FOOTER_SIZE, b"\0")))
 
 
 def unpack_header(data: bytes | bytearray) -> Header:
     """The fields of 1024 bytes, unchecked; the locators that are in use with them."""
-    fields = _HEADER.unpack(data)
-    entries = _LOCATOR.packer.iter_unpack(fields["locators"])
-    fields["locators"] = tuple([Locator(*entry) for entry in entries if entry[0] != LOCATOR_NONE])
-    return Header(**fields)
+    header = Header._make(_HEADER.unpack(data))
+    entries = _LOCATOR.packer.iter_unpack(header.locators)  # type: ignore[arg-type]
+    return header._replace(locators=tuple([Locator(*each) for each in entries if each[0] != LOCATOR_NONE]))
 
 
 def checksum_of(data: bytes | bytearray, checksum_offset: int) -> int:
