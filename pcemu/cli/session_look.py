@@ -74,6 +74,7 @@ def _folders(places: tuple[Path, ...]) -> list[SessionFolder]:
     from pcemu.cli.disks import session_folder
     from pcemu.drives.hostfile import HOST
     from pcemu.drives.sidecar import SESSIONS
+    from pcemu.errors import ImageNotFoundError
     from pcemu.session.folder import sessions_of
 
     found = []
@@ -83,6 +84,8 @@ def _folders(places: tuple[Path, ...]) -> list[SessionFolder]:
             images = [path.with_name(path.name.removesuffix(SESSIONS)) for path in place.glob(f"*{SESSIONS}")]
         for image in sorted(images):
             found += sessions_of(os.fspath(image), os.fspath(session_folder()), HOST)
+        if not place.exists() and not sessions_of(os.fspath(place), os.fspath(session_folder()), HOST):
+            raise ImageNotFoundError(f"{place}: no such image or folder; check the path")
     return found
 
 

@@ -12,6 +12,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
 
+from pcemu.drives.sidecar import SESSIONS
 from pcemu.errors import ImageNotFoundError, UsageError
 
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_+-]{0,63}")
@@ -67,6 +68,8 @@ def resolve_disk(path: Path) -> Path:
     """As :func:`find_disk`; ImageNotFoundError when a name is not known, UsageError when it has two files."""
     text = str(path)
     if path.exists() or path.is_symlink() or not looks_like_name(text):
+        return path
+    if Path(text + SESSIONS).is_dir():  # an image that was moved away from its session, which will be told
         return path
     files = [file for file in _files(text) if file.exists()]
     if len(files) > 1:

@@ -18,6 +18,7 @@ import errno
 import hashlib
 import os
 import re
+import stat
 from collections.abc import Iterator
 
 from pcemu.drives.hostfile import O_PLAIN, Host, HostFile, retried
@@ -101,6 +102,10 @@ class SessionFolder:
         try:
             self.host.mkdir(self.path)
         except FileExistsError:
+            if not stat.S_ISDIR(self.host.stat(self.path).st_mode):
+                raise ImageAccessError(
+                    f"{self.path}: is no folder, expected that of the image's sessions; move it away"
+                ) from None
             return
         except FileNotFoundError:  # of the user's data folder nothing may be there yet
             os.makedirs(self.path, exist_ok=True)  # noqa: PTH103
@@ -128,7 +133,7 @@ class SessionFolder:
                 file.close()
                 raise ImageAccessError(
                     f"{self.image}: its session {self.name!r} is in use by process {who}, expected it free; "
-                    f"end that, or take another session (--session NAME)"
+                    f"end that, or commit from its menu, or take another session (--session NAME)"
                 ) from None
             file.close()  # removed by the one before, who was just leaving
         raise ImageAccessError(f"{self.lock_path}: is replaced again and again; try again later")

@@ -21,7 +21,7 @@ from typing import Any
 from pcemu.drives.hostfile import Host
 from pcemu.drives.newfile import remove, temporary_name
 from pcemu.drives.sidecar import read_sidecar
-from pcemu.errors import ImageFormatError
+from pcemu.errors import ImageAccessError, ImageFormatError
 
 FORMAT = "pcemu session"
 VERSION = 1
@@ -95,8 +95,14 @@ def write_journal(path: str, journal: Journal, host: Host) -> None:
 
 
 def read_journal(path: str, host: Host) -> Journal | None:
-    """What :func:`write_journal` wrote last; None when there is nothing. JournalDamaged, OSError."""
-    data = read_sidecar(path, host)
+    """What :func:`write_journal` wrote last; None when there is nothing. JournalDamaged, ImageAccessError."""
+    try:
+        data = read_sidecar(path, host)
+    except OSError as error:
+        raise ImageAccessError(
+            f"{path}: cannot be read: {error.strerror}, expected the journal of a session; what is there is "
+            f"not pcemu's: move it away, and the journal is made anew from the session's drives"
+        ) from error
     if data is None:
         return None
     try:

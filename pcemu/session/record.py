@@ -12,9 +12,9 @@ from pcemu.drives.hostfile import HOST, Host
 from pcemu.drives.intents import COMMIT, Intent, read_intent
 from pcemu.drives.lineage import StrPath, refuse_commit
 from pcemu.drives.replace import remove_image
-from pcemu.errors import UsageError
+from pcemu.errors import ImageNotFoundError, UsageError
 from pcemu.session.files import rebuild, refuse_siblings
-from pcemu.session.folder import DEFAULT_NAME, folder_for
+from pcemu.session.folder import DEFAULT_NAME, folder_for, sessions_of
 from pcemu.session.journal import (
     KEPT,
     MAX_NOTE,
@@ -61,8 +61,8 @@ class SessionRecord:
         self.host = host
         self._clock = clock
         self._allow_outside = allow_outside
-        host.open_image(self.image, read_only=True, lock=False).close()  # is there anything to work on?
         self._fallback = None if fallback is None else os.fspath(fallback)
+        self._expect_image()
         self.folder = folder_for(self.image, name, self._fallback, host)
         self.folder.take()
         try:
@@ -71,6 +71,19 @@ class SessionRecord:
         except BaseException:
             self.folder.release()
             raise
+
+    def _expect_image(self) -> None:
+        """Refuse to begin where there is nothing to work on."""
+        try:
+            self.host.open_image(self.image, read_only=True, lock=False).close()
+        except ImageNotFoundError:
+            left = [each.path for each in sessions_of(self.image, self._fallback, self.host)]
+            if not left:
+                raise
+            raise ImageNotFoundError(
+                f"{self.image}: is not there, expected the image of the session in {left[0]}; move it back, "
+                f"or that folder along with it, or remove the folder to give the session up"
+            ) from None
 
     def _load(self) -> Journal:
         damage = ""

@@ -270,3 +270,23 @@ def test_resume_is_run_with_a_session_that_is_there(pcemu: Pcemu, tmp_path: Path
     assert "going on with the session of" in err
     assert "discarded 1 sector" in err
     assert path.read_bytes() == before
+
+
+def test_a_list_of_nothing_at_all(pcemu: Pcemu, tmp_path: Path) -> None:
+    code, _, err = pcemu("list", tmp_path / "nowhere")
+    assert code == 3
+    assert "no such image or folder" in err
+
+
+def test_an_image_that_was_moved_away_from_its_session(pcemu: Pcemu, tmp_path: Path) -> None:
+    path = tmp_path / "disk.img"
+    path.write_bytes(bytes(1 << 20))
+    with Session(path) as session:
+        session.start().write(9, b"9" * SECTOR_SIZE)
+        session.keep()
+    path.rename(tmp_path / "moved.img")
+    assert str(path) in json.loads(pcemu("list", path, "--json")[1])[0]["image"]
+    for command in ("show", "commit", "discard"):
+        code, _, err = pcemu(command, path)
+        assert code == 3
+        assert "move it back" in err

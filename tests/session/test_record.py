@@ -1,0 +1,60 @@
+"""What stands where a session's files should be, and is something else: told, and left alone."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from pcemu.errors import ImageAccessError, ImageNotFoundError
+from pcemu.session.session import Session
+
+
+@pytest.fixture
+def image(tmp_path: Path) -> Path:
+    """An image with a session that was kept."""
+    path = tmp_path / "disk.img"
+    path.write_bytes(bytes(1 << 20))
+    with Session(path) as session:
+        session.start().write(5, b"1" * 512)
+        session.checkpoint("named")
+        session.keep()
+    return path
+
+
+def test_a_folder_where_the_journal_should_be(image: Path) -> None:
+    journal = Path(f"{image}.pcemu", "default.json")
+    journal.unlink()
+    journal.mkdir()
+    with pytest.raises(ImageAccessError, match=r"default\.json: cannot be read: .* move it away"):
+        Session(image)
+    journal.rmdir()
+    with Session(image) as session:
+        session.start()
+        assert session.changed_sectors == 1
+
+
+def test_a_file_where_the_sessions_folder_should_be(tmp_path: Path) -> None:
+    image = tmp_path / "disk.img"
+    image.write_bytes(bytes(1 << 20))
+    place = Path(f"{image}.pcemu")
+    place.write_text("mine")
+    with pytest.raises(ImageAccessError, match=r"disk\.img\.pcemu: is no folder, .* move it away"):
+        Session(image)
+    assert place.read_text() == "mine"
+
+
+def test_an_image_that_was_moved_away_from_its_session(image: Path, tmp_path: Path) -> None:
+    moved = image.rename(tmp_path / "moved.img")
+    with pytest.raises(ImageNotFoundError, match=r"the session in .*disk\.img\.pcemu; move it back"):
+        Session(image)
+    moved.rename(image)
+    with Session(image) as session:
+        session.start()
+        assert session.changed_sectors == 1
+
+
+def test_an_image_that_never_was(tmp_path: Path) -> None:
+    with pytest.raises(ImageNotFoundError, match="no such file"):
+        Session(tmp_path / "disk.img")
+    assert list(tmp_path.iterdir()) == []
