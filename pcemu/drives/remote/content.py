@@ -10,7 +10,7 @@ from pcemu.drives.chain import NO_LAYER, Chain, Run
 from pcemu.drives.drive import SECTOR_SIZE, Geometry
 from pcemu.drives.hostfile import HostFile, SystemCalls
 from pcemu.drives.probe import Ends, Format
-from pcemu.drives.remote.source import ByteSource
+from pcemu.drives.remote.source import Readable
 from pcemu.drives.sparse import SparseLayer
 from pcemu.drives.vhd_header import footer_geometry, read_facts
 from pcemu.drives.vhd_layout import TYPE_NAMES
@@ -24,7 +24,7 @@ class SourceFile(HostFile):
 
     __slots__ = ("_source",)
 
-    def __init__(self, source: ByteSource, url: str) -> None:
+    def __init__(self, source: Readable, url: str) -> None:
         super().__init__(SystemCalls(), NO_DESCRIPTOR, url, read_only=True)
         self._source = source
 
@@ -53,7 +53,7 @@ class Facts(NamedTuple):
 class Content:
     """Sectors of a remote drive; several threads may read at once."""
 
-    def __init__(self, source: ByteSource, url: str, format: Format | None = None) -> None:
+    def __init__(self, source: Readable, url: str, format: Format | None = None) -> None:
         """``format`` is told from the content when it is None."""
         self._source = source
         self._lock = threading.Lock()

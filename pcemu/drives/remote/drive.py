@@ -25,7 +25,6 @@ from pcemu.drives.remote.cache_file import UNIT_SIZE, CacheFile, Origin, create_
 from pcemu.drives.remote.cache_folder import Budget, cache_path, origin_of
 from pcemu.drives.remote.content import NO_DESCRIPTOR, Content
 from pcemu.drives.remote.fetcher import Fetcher
-from pcemu.drives.remote.identity import version_of
 from pcemu.drives.remote.patience import PatientSource
 from pcemu.drives.remote.settings import SETTINGS, Settings
 from pcemu.drives.sparse import SparseLayer
@@ -53,7 +52,7 @@ def stand_in(
     source = PatientSource(url, None, settings)
     try:
         facts = Content(source, url).facts
-        origin = Origin(url, source.size, version_of(source), facts.format, facts.sectors, facts.geometry)
+        origin = Origin(url, source.size, source.version, facts.format, facts.sectors, facts.geometry)
         folder.mkdir(parents=True, exist_ok=True)
         _create(path, origin, host)
         waiting.put(url, source)

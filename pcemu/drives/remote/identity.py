@@ -9,14 +9,12 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
 
 from pcemu.drives.remote.source import ByteSource
 
 FIRST = 256 << 10  # boot sector, partition table, FATs
 LAST = 64 << 10  # the end, with a VHD's footer
 SAMPLES, SAMPLE_SIZE = 30, 4096
-IN_FLIGHT = SAMPLES + 2  # all at once
 
 
 def version_of(source: ByteSource) -> str:
@@ -24,9 +22,8 @@ def version_of(source: ByteSource) -> str:
     if source.version is not None:
         return source.version
     digest = hashlib.sha256(source.size.to_bytes(8, "big"))
-    with ThreadPoolExecutor(IN_FLIGHT) as pool:
-        for data in pool.map(lambda place: source.read(*place), list(places(source.size))):
-            digest.update(data)
+    for data in source.read_all(list(places(source.size))):
+        digest.update(data)
     return f"sampled {digest.hexdigest()}"
 
 

@@ -17,6 +17,7 @@ import socket
 import threading
 import time
 from collections import deque
+from collections.abc import Sequence
 
 from pcemu.drives import nbd_protocol as nbd
 from pcemu.drives.remote.address import NbdAddress
@@ -24,6 +25,8 @@ from pcemu.drives.remote.nbd_handshake import shake_hands
 from pcemu.drives.remote.nbd_replies import Replies, Request
 from pcemu.errors import ImageAccessError, ImageFormatError
 
+Asked = tuple[list[Request], int, int]
+"""Requests, and which part of what they bring was wanted: from where on, how much."""
 RECEIVE_SIZE = 1 << 18
 DISCONNECT_PATIENCE = 1.0  # s
 
@@ -69,15 +72,27 @@ class NbdClient:
 
     def read(self, offset: int, size: int) -> bytearray:
         """``size`` bytes from ``offset`` on; OSError."""
+        return self._collect(self._ask(offset, size))
+
+    def read_all(self, places: Sequence[tuple[int, int]]) -> list[bytearray]:
+        """Several parts, in one round trip."""
+        asked = [self._ask(*place) for place in places]
+        return [self._collect(each) for each in asked]
+
+    def _ask(self, offset: int, size: int) -> Asked:
+        """Send what it takes to read a part, in whole blocks of the server's."""
         block = max(self._export.minimum, 1)
         first = offset // block * block
         stop = min(-(-(offset + size) // block) * block, self.size)
         step = max(block, self._export.maximum // block * block)
         requests = [self._send(at, min(step, stop - at)) for at in range(first, stop, step)]
-        data = bytearray()
-        for request in requests:
-            data += self._wait(request)
-        return data if (first, stop) == (offset, offset + size) else data[offset - first :][:size]
+        return requests, offset - first, size
+
+    def _collect(self, asked: Asked) -> bytearray:
+        requests, start, size = asked
+        parts = [self._wait(request) for request in requests]
+        data = parts[0] if len(parts) == 1 else bytearray().join(parts)
+        return data if len(data) == size else data[start : start + size]
 
     def _send(self, offset: int, size: int) -> Request:
         with self._lock:

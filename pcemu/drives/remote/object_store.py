@@ -11,6 +11,8 @@ from __future__ import annotations
 
 import errno
 import threading
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 from pcemu.drives.remote.address import NBD_SCHEMES, scheme_of
@@ -41,8 +43,6 @@ class ObjectSource:
             if self._web:
                 self._options = {"headers": _conditions(self._info), "size": self.size}
             self._files = threading.local()
-            if self._web:
-                self._check_ranges()
         except (PcemuError, ConnectionError, TimeoutError):
             raise
         except Exception as error:  # each store has exceptions of its own
@@ -55,20 +55,6 @@ class ObjectSource:
             raise ImageFormatError(
                 f"{self._url}: the server does not tell the file's size, expected a Content-Length; download "
                 f"the image, or serve it in another way"
-            )
-
-    def _check_ranges(self) -> None:
-        """Ask for the last byte alone: who sends something else sends everything each time."""
-        wrong = self._info.get("partial") is False
-        if not wrong and self.size > 1:
-            try:
-                wrong = len(self.read(self.size - 1, 1)) != 1
-            except ValueError:
-                wrong = True
-        if wrong:
-            raise ImageFormatError(
-                f"{self._url}: the server sends whole files only, expected one that knows Range requests; "
-                f"download the image, or use a server such as nginx or an object store"
             )
 
     @property
@@ -87,13 +73,21 @@ class ObjectSource:
             file = self._file()
             file.seek(offset)
             data = file.read(size)
-        except (PcemuError, ValueError):
-            raise
+        except ValueError as error:  # fsspec's word for an answer that is not the part that was asked for
+            raise ImageFormatError(
+                f"{self._url}: the server sends whole files only, expected one that knows Range requests; "
+                f"download the image, or use a server such as nginx or an object store"
+            ) from error
         except Exception as error:
             raise self._lost(error) from error
         if len(data) != size:
             raise ConnectionError(errno.ECONNRESET, f"{len(data)} bytes came, expected {size}", self._url)
         return bytes(data)
+
+    def read_all(self, places: Sequence[tuple[int, int]]) -> list[bytes]:
+        """Several parts, asked for together."""
+        with ThreadPoolExecutor(len(places)) as pool:
+            return list(pool.map(lambda place: self.read(*place), places))
 
     def _file(self) -> Any:
         """This thread's own file object: they have a position."""
@@ -125,6 +119,8 @@ class ObjectSource:
 
     def _explain(self, error: Exception) -> PcemuError:
         """A sentence for what kept a file from being opened."""
+        if isinstance(error, FileNotFoundError) and isinstance(error.__cause__, Exception):
+            error = error.__cause__  # which is all that fsspec's HTTP knows to say
         status = getattr(error, "status", None)
         text = f"{type(error).__name__}: {error}".rstrip(": ").partition("\n")[0]
         if isinstance(error, FileNotFoundError) or status in (404, 410):

@@ -22,7 +22,7 @@ Connect = Callable[[str, float], ByteSource]
 
 
 class PatientSource:
-    """A ByteSource on a server that may go away and come back.
+    """Readable bytes on a server that may go away and come back.
 
     Raises ImageError or UsageError when it cannot be reached at first, SourceChanged when it is not the one
     that is ``expected``, a size and a version; None takes what is there.

@@ -1,0 +1,144 @@
+"""Images on a web server and in an object store."""
+
+from __future__ import annotations
+
+import builtins
+import random
+import sys
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import pytest
+
+from pcemu.drives.remote.object_store import ObjectSource
+from pcemu.errors import ImageAccessError, ImageFormatError, ImageNotFoundError, UsageError
+from tests.drives.remote.servers import RangeServer, free_port
+
+CONTENT = random.Random(3).randbytes(300_000)
+PLACES = [(0, 300_000), (0, 1), (299_999, 1), (65_536, 65_536), (1, 99_999)]
+TIMEOUT = 20.0
+
+
+def check_reads(source: ObjectSource) -> None:
+    assert source.size == len(CONTENT)
+    with ThreadPoolExecutor(8) as pool:
+        found = list(pool.map(lambda place: source.read(*place), PLACES * 4))
+    assert found == [CONTENT[offset : offset + size] for offset, size in PLACES * 4]
+    assert source.read_all(PLACES) == found[: len(PLACES)]
+
+
+def test_http() -> None:
+    with RangeServer(CONTENT) as server:
+        source = ObjectSource(server.url, TIMEOUT)
+        check_reads(source)
+        assert source.version == 'ETag "1"'
+
+
+def test_a_file_that_is_replaced_while_it_is_read_is_noticed() -> None:
+    with RangeServer(CONTENT) as server:
+        source = ObjectSource(server.url, TIMEOUT)
+        server.content, server.etag = bytes(len(CONTENT)), '"2"'
+        with pytest.raises(ConnectionError, match="was changed"):
+            source.read(0, 512)
+
+
+def test_a_web_server_that_sends_whole_files_only_is_refused() -> None:
+    with RangeServer(CONTENT, ranges=False) as server:
+        source = ObjectSource(server.url, TIMEOUT)
+        assert source.read(0, 512) == CONTENT[:512]  # which is at hand
+        with pytest.raises(ImageFormatError, match="whole files"):
+            source.read(512, 512)
+
+
+@pytest.mark.parametrize(("status", "kind"), [(500, ConnectionError), (503, ConnectionError), (403, OSError)])
+def test_a_failing_server(status: int, kind: type[OSError]) -> None:
+    with RangeServer(CONTENT) as server:
+        source = ObjectSource(server.url, TIMEOUT)
+        server.status = status
+        with pytest.raises(OSError, match=str(status)) as caught:
+            source.read(0, 512)
+        assert isinstance(caught.value, kind)
+        assert isinstance(caught.value, ConnectionError) == (kind is ConnectionError)
+        with pytest.raises(ImageAccessError):
+            ObjectSource(server.url, TIMEOUT)
+
+
+def test_sentences_for_what_is_not_there(monkeypatch: pytest.MonkeyPatch) -> None:
+    with RangeServer(CONTENT) as server, pytest.raises(ImageNotFoundError, match="no such file"):
+        ObjectSource(server.url + "x", TIMEOUT)
+    with pytest.raises(ImageAccessError, match="is the server running"):
+        ObjectSource(f"http://127.0.0.1:{free_port()}/x", TIMEOUT)
+    with pytest.raises(UsageError, match=r"gopher:// is not known.*nbds.*s3"):
+        ObjectSource("gopher://host/x", TIMEOUT)
+
+
+@pytest.mark.parametrize("missing", ["fsspec", "aiohttp"])
+def test_a_missing_package_is_named_with_the_command_that_installs_it(
+    missing: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    true_import = builtins.__import__
+
+    def refuse(name: str, *more: object) -> object:
+        if name.partition(".")[0] == missing:
+            raise ModuleNotFoundError(f"No module named {name!r}", name=name)
+        return true_import(name, *more)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(builtins, "__import__", refuse)
+    with pytest.raises(UsageError, match=rf"\({missing}\); pip install 'pcemu\[remote\]'"):
+        ObjectSource("http://127.0.0.1/x", TIMEOUT)
+
+
+@pytest.fixture(scope="module")
+def bucket(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[str, object]]:
+    """An S3 server of moto's with one bucket: its address, and a client of botocore's."""
+    from moto.server import ThreadedMotoServer
+
+    patch = pytest.MonkeyPatch()
+    server = ThreadedMotoServer("127.0.0.1", 0, verbose=False)
+    server.start()
+    try:
+        host, port = server.get_host_and_port()
+        address = f"http://{host}:{port}"
+        settings = {
+            "AWS_ENDPOINT_URL": address,
+            "AWS_ACCESS_KEY_ID": "testing",
+            "AWS_SECRET_ACCESS_KEY": "testing",
+            "AWS_DEFAULT_REGION": "us-east-1",
+            "AWS_CONFIG_FILE": str(tmp_path_factory.mktemp("aws") / "config"),
+        }
+        for name, value in settings.items():
+            patch.setenv(name, value)
+        import boto3
+
+        client = boto3.client("s3")
+        client.create_bucket(Bucket="disks")
+        client.put_object(Bucket="disks", Key="base.img", Body=CONTENT)
+        yield "s3://disks", client
+        client.close()
+    finally:
+        server.stop()
+        patch.undo()
+
+
+@pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::ResourceWarning")
+def test_s3(bucket: tuple[str, object]) -> None:
+    url, client = bucket
+    source = ObjectSource(f"{url}/base.img", TIMEOUT)
+    check_reads(source)
+    assert source.version is not None
+    assert source.version.startswith("ETag")
+    client.put_object(Bucket="disks", Key="base.img", Body=bytes(len(CONTENT)))  # type: ignore[attr-defined]
+    with pytest.raises(ConnectionError):
+        source.read(0, 512)
+    other = ObjectSource(f"{url}/base.img", TIMEOUT)
+    assert other.version != source.version
+    client.put_object(Bucket="disks", Key="base.img", Body=CONTENT)  # type: ignore[attr-defined]
+
+
+@pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::ResourceWarning")
+def test_s3_objects_that_are_not_there(bucket: tuple[str, object], tmp_path: Path) -> None:
+    url, _ = bucket
+    with pytest.raises(ImageNotFoundError, match="no such file"):
+        ObjectSource(f"{url}/other.img", TIMEOUT)
+    assert "botocore" in sys.modules
