@@ -37,6 +37,7 @@ class Execution:
         self._start = 0
         self.on_reset: Callable[[], None] = lambda: None
         self._reset_wanted = False
+        self._rest_wanted = False
         self.halted_ns = 0
         # Told of every shutdown that nobody planned; the processor is reset after it, as in a PC.
         self.on_shutdown: Callable[[str], None] = lambda reason: None
@@ -59,6 +60,12 @@ class Execution:
     def request_reset(self) -> None:
         """The RESET pin: acts when the instruction that pulled it has ended."""
         self._reset_wanted = True
+        if self._cpu.running:
+            self._cpu.end_slice()
+
+    def rest(self) -> None:
+        """The guest has nothing to do: behind this block, let time pass until something may happen."""
+        self._rest_wanted = True
         if self._cpu.running:
             self._cpu.end_slice()
 
@@ -102,7 +109,11 @@ class Execution:
             stop = cpu.run(min(ticks, MAX_SLICE_TICKS))
         finally:  # what a device raises comes out there; the time it took has passed
             clock.advance_to(now + cpu.ticks_used * self._tick)
-        if stop is Stop.HALT:
+        if self._rest_wanted:
+            self._rest_wanted = False
+            if not pic.int_out:
+                self._skip_to(min(clock.deadline, until))
+        elif stop is Stop.HALT:
             self._empty_slices = 0
         elif ticks >= MAX_SLICE_TICKS:
             self._check_empty()
@@ -114,6 +125,9 @@ class Execution:
                 f"the guest halted with interrupts off, so nothing can wake it, at {self._cpu.location}"
                 f"{self._cpu.cause}"
             )
+        self._skip_to(when)
+
+    def _skip_to(self, when: int) -> None:
         self.halted_ns += max(0, when - self._clock.now)
         self._clock.advance_to(when)
 

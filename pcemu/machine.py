@@ -52,6 +52,7 @@ from pcemu.drives.drive import Drive
 from pcemu.errors import TimeoutReached, UsageError
 from pcemu.execution import Execution
 from pcemu.firmware import CMOS_SHUTDOWN, configuration, fill_cmos
+from pcemu.idle import GAP_TICKS, KeyboardPolls
 from pcemu.keys import keys_for_text, parse_chord
 from pcemu.memory import VGA_WINDOW, Memory
 from pcemu.pacing import PACES, Pacer
@@ -128,6 +129,9 @@ class Machine:
         self.execution.on_reset = self._on_reset
         self.execution.on_shutdown = config.on_shutdown
         self.execution.is_planned = lambda: self.rtc.peek(CMOS_SHUTDOWN) != 0
+        if config.bios is not None:  # pcemu's own halts the processor itself
+            polls = KeyboardPolls(self.clock, self._ram, GAP_TICKS * tick, self.execution.rest)
+            self.cpu.on_keyboard_service = polls.keyboard_service
         self.pacer = Pacer(config.pace)
         self.typist = Typist(self.clock, self.keyboard, self._ram)
         self.typist.before_last = self._remember_screen

@@ -47,13 +47,14 @@ ALLOWED: dict[str, tuple[str, ...]] = {
     "pcemu.cpu": ("pcemu.bus", "pcemu.cpu", "pcemu.errors", "pcemu.memory"),
     # Processor, clock and interrupt controller take turns: the one device whose pins it reads.
     "pcemu.execution": ("pcemu.clock", "pcemu.cpu", "pcemu.devices.pic", "pcemu.errors"),
+    "pcemu.idle": ("pcemu.clock",),
     "pcemu.typist": ("pcemu.clock", "pcemu.devices.keyboard"),
     "pcemu.screen": ("pcemu.devices.vga",),
     "pcemu.firmware": ("pcemu.devices", "pcemu.drives.drive", "pcemu.drives.geometry", "pcemu.memory"),
     "pcemu.machine": (
         *("pcemu.bus", "pcemu.clock", "pcemu.cpu", "pcemu.devices", "pcemu.drives.drive", "pcemu.errors"),
         *("pcemu.execution", "pcemu.keys", "pcemu.memory", "pcemu.pacing", "pcemu.resources", "pcemu.screen"),
-        *("pcemu.firmware", "pcemu.typist"),
+        *("pcemu.firmware", "pcemu.idle", "pcemu.typist"),
         "pcemu.frontends.picture",  # when a screenshot is taken
     ),
     "pcemu.library": ("pcemu.drives", "pcemu.errors", "pcemu.library", "pcemu.resources"),
@@ -83,7 +84,7 @@ ONLY: dict[str, str] = {
 
 # What must not look at the host's clock: its time is virtual.
 TIMELESS = (
-    *("pcemu.bus", "pcemu.clock", "pcemu.cpu", "pcemu.devices", "pcemu.execution", "pcemu.irq"),
+    *("pcemu.bus", "pcemu.clock", "pcemu.cpu", "pcemu.devices", "pcemu.execution", "pcemu.idle", "pcemu.irq"),
     *("pcemu.memory", "pcemu.screen", "pcemu.typist"),
 )
 HOST_TIME = {"now", "utcnow", "today"}  # of datetime

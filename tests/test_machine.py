@@ -532,11 +532,44 @@ none:   dw      0, 0, 0
 
 def test_a_triple_fault_right_behind_a_reset_is_no_news() -> None:
     """Firmware asks the chipset for a reset, and makes sure of it."""
-    source = f"{BOOTED_TWICE}mov dx, 0xCF9\nmov al, 6\nlidt [none]\nout dx, al\nint 3\nnone: dw 0, 0, 0{SECOND}"
+    reset = "mov dx, 0xCF9\nmov al, 6\nlidt [none]\nout dx, al\nint 3\nnone: dw 0, 0, 0"
+    source = f"{BOOTED_TWICE}{reset}{SECOND}"
     told: list[str] = []
     with Booted(source, on_shutdown=told.append) as pc:
         assert pc.run_until_said(2) == b"br"
     assert told == []
+
+
+# INT 16h of a BIOS that only looks into the keyboard buffer
+BUSY_BIOS = """
+    mov word [0x58], service
+    mov word [0x5A], 0
+    sti
+    jmp start
+service:
+    sti
+    push ds
+    push word 0x40
+    pop ds
+    mov ax, [0x1A]
+    cmp ax, [0x1C]
+    pop ds
+    retf 2
+start:
+"""
+
+
+@pytest.mark.parametrize("bios", [None, OWN_ROM])
+def test_foreign_firmware_is_spared_what_its_guests_ask_again_and_again(bios: Path | None) -> None:
+    asked = "inc dword [0x2000]\nmov ah, 1\nint 0x16\njmp asking\n"
+    with Booted(f"{BUSY_BIOS}mov dword [0x2000], 0\nsay 'b'\nasking:\n{asked}", bios=bios) as pc:
+        pc.run_until_said(1)
+        pc.run(0.1)
+        before, ticks = pc.memory.ram[0x2000:0x2004], pc.memory.ram[0x46C]
+        pc.run(1)
+        polls = int.from_bytes(pc.memory.ram[0x2000:0x2004], "little") - int.from_bytes(before, "little")
+        assert pc.memory.ram[0x46C] - ticks & 0xFF in (18, 19)
+        assert (polls < 2000) is (bios is not None)
 
 
 # -- configuration and end ------------------------------------------------------------------------------

@@ -84,6 +84,7 @@ from pcemu.cpu.tasks import Tasks
 from pcemu.errors import GuestError
 from pcemu.memory import LOW_ROM, PAGE_SIZE, TOP_ROM, Memory
 
+KEYBOARD_SERVICE = 0x16  # INT
 PORT_TICKS = 250
 INTERRUPT_TICKS = 250
 TICKS_PER_BLOCK_ITEM = 2
@@ -131,7 +132,8 @@ class Cpu:
 
     ``time_stamp``: what RDTSC reads. ``on_triple_fault``: told why the processor shut down; it may have it
     reset, or raise (GuestError, unless set otherwise). ``on_fpu_error``: the level of the FPU's error output,
-    as far as CR0.NE sends it there, at the end of each slice. ``public_state``: see open_state.py.
+    as far as CR0.NE sends it there, at the end of each slice. ``on_keyboard_service``: told AH before each
+    INT 16h. ``public_state``: see open_state.py.
     """
 
     def __init__(self, memory: Memory, bus: PortBus, public_state: bool | None = None) -> None:
@@ -169,6 +171,7 @@ class Cpu:
         self.on_fpu_error: Callable[[bool], None] = lambda level: None
         self._fpu_error = False
         self.on_triple_fault: Callable[[str], None] = _give_up
+        self.on_keyboard_service: Callable[[int], None] = lambda function: None
         engine.hook_interrupts(self._on_interrupt)
         engine.hook_invalid(self._on_invalid)
         engine.hook_ports(self._on_in, self._on_out)
@@ -369,6 +372,8 @@ class Cpu:
             if vector == DEBUG or vector >= INTERCEPT_BASE:
                 self._on_special(vector)
             else:
+                if vector == KEYBOARD_SERVICE:
+                    self.on_keyboard_service(self._q[EAX] >> 8 & 0xFF)
                 self._interrupts.deliver(vector)
             self._d[self._software_interrupt] = 0  # an intercept would take it for its own
         except TripleFault as end:
