@@ -167,12 +167,15 @@ class AtaPio:
     def _abort(self) -> None:
         self._fail(ERROR_ABRT)
 
-    def _soon(self, step: Callable[[], None]) -> None:
-        """Go on with the next block. A host that polls cannot tell how soon, so it is spared the event."""
+    def _soon(self, step: Callable[[], None], delay: int = BLOCK_TIME) -> None:
+        """Go on behind a block. A host that polls cannot tell how soon, so it is spared the event.
+
+        Bochs' BIOS even counts on that: it looks at Status once, and only once, behind each block it writes.
+        """
         if self.polled:
             step()
         else:
-            self._timer = self._clock.call_after(BLOCK_TIME, step)
+            self._timer = self._clock.call_after(delay, step)
 
     # Addresses
 
@@ -343,7 +346,7 @@ class AtaPio:
         self._write_end = 0
         self.status = STATUS_BSY
         if not self._left:
-            self._timer = self._clock.call_after(COMMAND_TIME, self._end_write)
+            self._soon(self._end_write, COMMAND_TIME)
         elif self._pos >= GATHER_SIZE:
             self._soon(self._go_on_writing)
         else:

@@ -247,6 +247,18 @@ def test_a_polled_host_gets_all_blocks_without_events(host: Host) -> None:
     assert disk_of(host).reads == 1
 
 
+def test_a_polled_host_that_has_written_the_last_word_finds_the_drive_ready(host: Host) -> None:
+    """Bochs' BIOS looks once."""
+    host.control(0x0A)
+    host.setup(10, 2)
+    assert host.command(0x30) == READY | DRQ
+    for ready in (READY | DRQ, READY):
+        assert host.channel.write_block(DATA, 2, memoryview(b"\x5a" * 512)) == 512
+        assert host.channel.read(STATUS) == ready
+    assert disk_of(host).data[10 * 512 : 12 * 512] == b"\x5a" * 1024
+    assert host.irq.rises == 0
+
+
 def test_a_new_command_withdraws_the_pending_interrupt(host: Host) -> None:
     host.channel.write(STATUS, 0xE7)
     host.clock.advance(MILLISECOND)
