@@ -812,14 +812,14 @@ screen:
         line    LIST_ROW - 1, HELP_LEFT + 2, BRIGHT, ' What happens to them '
         explain 0, 'Every note is written to'
         explain 1, 'the hard disk at once.'
-        explain 2, 'The count of boots was'
-        explain 3, 'too.'
-        explain 5, 'pcemu puts what changes'
-        explain 6, 'into a layer above the'
-        explain 7, 'disk. The disk itself'
-        explain 8, 'stays as it was.'
-        explain 10, 'Leave with Ctrl-]. Then'
-        explain 11, 'pcemu asks you:'
+        explain 2, 'The count of boots, too.'
+        explain 4, 'pcemu puts what changes'
+        explain 5, 'into a layer above the'
+        explain 6, 'disk. The disk itself'
+        explain 7, 'stays as it was.'
+        explain 9, 'To leave: Ctrl-] Q, or'
+        explain 10, 'in a window Right Ctrl-Q'
+        explain 11, 'Then pcemu asks you:'
         line    LIST_ROW + 12, HELP_LEFT + 2, BRIGHT, 'commit'
         line    LIST_ROW + 12, HELP_LEFT + 11, NORMAL, 'keep it all'
         line    LIST_ROW + 13, HELP_LEFT + 2, BRIGHT, 'discard'
@@ -827,7 +827,6 @@ screen:
         line    LIST_ROW + 14, HELP_LEFT + 11, NORMAL, 'even this boot'
         explain 15, 'Run it again, and see.'
         line    KEYS_ROW, 2, BAR, {3, 'N', 3, ' new note   ', 3, 'E', 3, ' edit   ', 3, 'D', 3, ' delete   ', 3, 18h, ' ', 19h, 3, ' choose'}
-        line    KEYS_ROW, 64, BAR, {3, 'Ctrl-]', 3, ' leave'}
         db      0FFh, 0FFh
 
 text_empty      db      0

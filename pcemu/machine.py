@@ -60,6 +60,11 @@ from pcemu.resources import resource
 from pcemu.screen import TextScreen, capture
 from pcemu.typist import Typist
 
+IRQS = {
+    0: "timer", 1: "keyboard", 2: "slave", 4: "COM1", 8: "clock",
+    12: "mouse", 13: "coprocessor", 14: "disk", 15: "disk 2",
+}  # fmt: skip
+"""What the board connects to the interrupt controllers."""
 MAX_DISKS = 4
 MAX_MIPS = 200
 CODE_BYTES = 2.5  # of an average instruction

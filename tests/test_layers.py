@@ -61,6 +61,7 @@ ALLOWED: dict[str, tuple[str, ...]] = {
     "pcemu.session": ("pcemu.drives", "pcemu.errors", "pcemu.session"),
     "pcemu.frontends": (
         *("pcemu.clock", "pcemu.errors", "pcemu.frontends", "pcemu.keys", "pcemu.resources", "pcemu.screen"),
+        "pcemu.bus",  # the type of an access
         "pcemu.devices.dac",  # the type of a colour
         "pcemu.devices.keyboard",  # the type of what keys go to
         "pcemu.devices.vga",  # the type of a video mode
@@ -77,6 +78,7 @@ ALLOWED: dict[str, tuple[str, ...]] = {
 ONLY: dict[str, str] = {
     "unicorn": "pcemu.cpu",
     "pygame": "pcemu.frontends.window.display",
+    "urwid": "pcemu.frontends.terminal.display",
     "rich": "pcemu.cli",
     "click": "pcemu.cli",
     "httpx": "pcemu.library.download",
@@ -90,7 +92,7 @@ TIMELESS = (
 HOST_TIME = {"now", "utcnow", "today"}  # of datetime
 
 # Importing the machine and booting it must not pay for these.
-EXPENSIVE = ("PIL", "construct", "httpx", "numpy", "pygame", "rich", "textual")
+EXPENSIVE = ("PIL", "construct", "httpx", "numpy", "pygame", "rich", "urwid")
 
 
 def module_name(path: Path) -> str:

@@ -12,6 +12,7 @@ from pcemu.drives.chain import Chain
 from pcemu.drives.changes import Changes
 from pcemu.drives.changes_text import amount, describe
 from pcemu.drives.partitions import drive_letters, read_partitions
+from pcemu.drives.registry import Family
 from pcemu.errors import ImageAccessError, UsageError
 from pcemu.library.names import data_folder, resolve_disk
 from pcemu.resources import resource
@@ -89,10 +90,11 @@ class DemoDisk(SessionDisk):
         super().__init__(path, session)
 
     def close(self) -> None:
-        """Leave no copy behind that holds nothing of the user's."""
+        """Leave no copy behind that holds nothing of the user's, and that nothing is built on."""
         super().close()
         with contextlib.suppress(OSError):
-            if not self.session.folder.exists() and self.path.read_bytes() == self._original.read_bytes():
+            needed = self.session.folder.exists() or Family().built_on(os.path.realpath(self.path))
+            if not needed and self.path.read_bytes() == self._original.read_bytes():
                 self.path.unlink()
 
 

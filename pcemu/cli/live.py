@@ -1,18 +1,22 @@
-"""What the keys, the lights and the menu of a front end are connected to; the window, opened."""
+"""The window and the terminal: opened, and what their keys, lights and menus are connected to."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING
 
 from pcemu.cli.disks import SessionDisk
 from pcemu.cli.upkeep import Upkeep
 from pcemu.drives.drive import SECTOR_SIZE
 from pcemu.errors import UsageError
 from pcemu.frontends.controls import Controls, switched_off
+from pcemu.frontends.inspector import Insides, Inspector
 from pcemu.frontends.status import DriveLight
-from pcemu.frontends.window.display import Display, NoDisplay
-from pcemu.frontends.window.view import WindowView
-from pcemu.machine import Machine
+from pcemu.machine import IRQS, Machine
+
+if TYPE_CHECKING:
+    from pcemu.frontends.terminal.view import TerminalView
+    from pcemu.frontends.window.view import WindowView
 
 MEGABYTE = 1_000_000
 UNCHANGED = "nothing changed, base untouched"
@@ -22,11 +26,22 @@ def open_window(
     disks: Sequence[SessionDisk], between: Callable[[], None], *, scale: int | None, full_screen: bool
 ) -> WindowView:
     """A window for a machine that is not there yet; ``between`` is called while it waits. UsageError."""
+    from pcemu.frontends.window.display import Display, NoDisplay  # pygame, for which nobody else waits
+    from pcemu.frontends.window.view import WindowView
+
     try:
         display = Display(f"{_names(disks)} – pcemu", scale, full_screen)
     except NoDisplay as error:
         raise UsageError(f"the window cannot be opened: {error}; try --ui terminal") from None
     return WindowView(display, switched_off(between))
+
+
+def open_terminal(between: Callable[[], None]) -> TerminalView:
+    """The same in the terminal."""
+    from pcemu.frontends.terminal.display import Display  # urwid, likewise
+    from pcemu.frontends.terminal.view import TerminalView
+
+    return TerminalView(Display(), switched_off(between))
 
 
 def controls_of(
@@ -50,7 +65,36 @@ def controls_of(
         revert=upkeep.revert,
         commit=upkeep.commit,
         between=between,
+        inspector=Inspector(
+            Insides(
+                registers=lambda: pc.registers._asdict(),
+                pics=(pc.pic, pc.slave_pic),
+                irqs=IRQS,
+                watch=pc.bus.watch,
+                drives=lambda: chains(disks),
+            )
+        ),
     )
+
+
+def chains(disks: Sequence[SessionDisk]) -> list[str]:
+    """The drives of each disk, a line for each: the image, its checkpoints, and what is written now."""
+    lines = []
+    for disk in disks:
+        sizes = disk.session.sizes()
+        lines.append(_drive_line(disk.path.name, disk.drive.sectors * SECTOR_SIZE))
+        for depth, drive in enumerate(disk.session.drives):
+            name = "now" if drive.frozen is None else f"{drive.number} {drive.name}".rstrip()
+            lines.append(_drive_line(f"{' ' * depth}└ {name}", sizes.get(drive.number, 0)))
+    return lines
+
+
+def _drive_line(name: str, size: int) -> str:
+    return f"{name[:24]:24} {_size_text(size):>9}"
+
+
+def _size_text(size: int) -> str:
+    return f"{size / 1e6:.1f} MB" if size >= MEGABYTE else f"{size / 1e3:.1f} kB"
 
 
 def _names(disks: Sequence[SessionDisk]) -> str:
@@ -64,8 +108,7 @@ def undo_state(disks: Sequence[SessionDisk], activity: str = "") -> str:
     sectors = sum(disk.changed for disk in disks)
     if not sectors:
         return UNCHANGED
-    size = sectors * SECTOR_SIZE
-    text = f"{size / 1e6:.1f} MB" if size >= MEGABYTE else f"{size / 1e3:.1f} kB"
+    text = _size_text(sectors * SECTOR_SIZE)
     checkpoints = sum(len(disk.session.checkpoints) for disk in disks)
     where = f"in {checkpoints} checkpoint{'s' * (checkpoints != 1)}" if checkpoints else "changed"
     return f"{text} {where}, base untouched"

@@ -28,7 +28,8 @@ class OnExit:
     """Asks the user, unless that was said beforehand (``wish``), and does it.
 
     ``wish`` is ask, commit, discard, keep, or branch with a name. ``asker`` is None when there is nobody to
-    ask: then the session is kept. ``working`` shows, in a context, how far a commit or a branch is.
+    ask: then the session is kept. ``working`` shows, in a context, how far a commit or a branch is;
+    ``refused`` tells the user why something was not done.
     """
 
     def __init__(
@@ -41,6 +42,7 @@ class OnExit:
         quiet: bool,
         preserve_siblings: bool = False,
         working: Working | None = None,
+        refused: Callable[[str], None] = complain,
     ) -> None:
         self._disks = disks
         self._wish = wish
@@ -48,6 +50,7 @@ class OnExit:
         self._asker = asker
         self._quiet = quiet
         self._preserve = preserve_siblings
+        self._refused = refused
         self._working = working or partial(ProgressBar, quiet=quiet)
 
     def settle(self) -> int:
@@ -64,7 +67,7 @@ class OnExit:
                 self._do(reply or Reply(KEEP.word), changed)
                 return 0
             except PcemuError as error:
-                complain(str(error))
+                self._refused(str(error))
                 code = error.exit_code
             # Nothing is lost: the user may mend what went wrong and try again.
             changed = [disk for disk in changed if disk.session.numbers]

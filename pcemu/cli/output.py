@@ -9,9 +9,26 @@ from __future__ import annotations
 import contextlib
 import os
 import sys
+from collections.abc import Iterator
 from typing import Any, TextIO
 
 import click
+
+_held: list[tuple[TextIO, str, bool, dict[str, Any]]] | None = None
+
+
+@contextlib.contextmanager
+def held() -> Iterator[None]:
+    """Inside, all output waits for the end: the terminal shows something else."""
+    global _held
+    waiting: list[tuple[TextIO, str, bool, dict[str, Any]]] = []
+    _held = waiting
+    try:
+        yield
+    finally:
+        _held = None
+        for stream, text, newline, style in waiting:
+            _print(stream, text, newline=newline, **style)
 
 
 def result(text: str) -> None:
@@ -41,6 +58,9 @@ def ask(question: str) -> None:
 
 
 def _print(stream: TextIO, text: str, *, newline: bool = True, **style: Any) -> None:
+    if _held is not None:
+        _held.append((stream, text, newline, style))
+        return
     # Without a colour setting, click looks whether the stream is a terminal.
     colour = False if os.environ.get("NO_COLOR") else None
     try:

@@ -21,7 +21,7 @@ AS_IT_IS = "\b\n"  # click does not wrap the paragraph that begins with this lin
 HELP = r"""Run a PC whose hard disks are the raw images DISK (up to four), or the demo disk.
 
 Where a display is found, the guest's screen is shown in a window; the right Ctrl key with H shows which keys
-are pcemu's. Otherwise it is shown in the terminal; Ctrl-] ends the session there. Your keys go to the guest.
+are pcemu's. Otherwise it is shown in the terminal; there Ctrl-] opens a menu. All other keys go to the guest.
 With --ui headless, or without a terminal, nothing is shown while it runs; the final screen is printed on
 stdout, messages go to stderr. A script whose output is not a terminal runs headless by itself.
 
@@ -32,7 +32,8 @@ it; see `pcemu session`), branch:NAME saves it as an image of its own, built on 
 asked, it is kept, and a line says so. The demo disk is a copy of your own (~/.local/share/pcemu/demo.img);
 delete it to start afresh.
 
-A checkpoint is a moment to which `pcemu session revert` can go back: Ctrl-\ makes one, or --checkpoint-every.
+A checkpoint is a moment to which the menu and `pcemu session revert` can go back: the menu makes one, or
+--checkpoint-every.
 
 --type, --press and --until can be given many times and mixed. They are done in the order in which they are
 given; in a window or terminal the session is yours after the last one. Without any, a headless guest runs for

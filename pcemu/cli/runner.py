@@ -8,27 +8,26 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from pcemu.cli.asking import TerminalAsker
 from pcemu.cli.begin import begin
 from pcemu.cli.disks import SessionDisk, open_disks
 from pcemu.cli.on_exit import OnExit
-from pcemu.cli.output import complain, note, result
+from pcemu.cli.output import complain, held, note, result
 from pcemu.cli.outputs import refuse_images
 from pcemu.cli.script import Step
 from pcemu.cli.signals import Interrupted, Interrupts
 from pcemu.cli.ui import HEADLESS, TERMINAL, WINDOW, choose
 from pcemu.cli.upkeep import Upkeep
 from pcemu.errors import GuestError, PcemuError, TimeoutReached, UsageError
-from pcemu.frontends import terminal
 from pcemu.frontends.prompt import KEEP, Asker, Question, Reply
 from pcemu.frontends.serial import SerialEnd, open_file, open_serial
 from pcemu.frontends.view import SessionEnded, View
 from pcemu.machine import DEFAULT_TIMEOUT, Machine, MachineConfig
 
 if TYPE_CHECKING:
-    from pcemu.frontends.window.view import WindowView
+    from pcemu.frontends.interactive import InteractiveView
 
 NO_TIMEOUT = 1e9  # s; thirty years
 LIVE_STRETCH = 60.0  # s
@@ -87,7 +86,7 @@ class Runner:
         self._options = options
         self._ui = choose(options.ui, scripted=bool(options.steps))
         self._live = self._ui != HEADLESS
-        self._window: WindowView | None = None
+        self._view: InteractiveView[Any] | None = None
         self._interrupts = Interrupts()
         self._host_errors: list[str] = []
         self._tell_host_error: Callable[[str], None] = complain
@@ -104,8 +103,7 @@ class Runner:
             disks = open_disks(options.disks, options.session, allow_outside=options.allow_outside)
             for disk in disks:
                 stack.callback(disk.close)
-            if self._ui == WINDOW:
-                self._window = stack.enter_context(self._open_window(disks))
+            self._open_view(disks, stack)
             try:
                 self._begin(disks)
             except Interrupted as signal:
@@ -120,6 +118,8 @@ class Runner:
                 pc = self._machine(disks, serial, stack)
             if serial.description:
                 note(f"COM1 is {serial.description}")
+                if self._ui == TERMINAL:  # where the note waits for the end
+                    self._tell_in_view("COM1", f"COM1 is {serial.description}")
             self._upkeep = Upkeep(
                 disks,
                 lambda: pc.now,
@@ -132,10 +132,10 @@ class Runner:
                 preserve_siblings=options.preserve_siblings,
                 patience=None if self._live else FULL_DISK_PATIENCE,
             )
-            if self._window is not None:
-                self._connect_window(self._window, pc, disks)
+            if self._view is not None:
+                self._connect(self._view, pc, disks, serial)
             try:
-                ending = self._play(pc, disks, serial)
+                ending = self._play(pc, serial)
             finally:
                 self._upkeep.finish()
             code = self._show_end(pc, ending)
@@ -153,15 +153,15 @@ class Runner:
     def _begin(self, disks: Sequence[SessionDisk]) -> None:
         """Start the sessions, and ask about what was interrupted. Interrupted, SessionEnded: not decided."""
         asker: Asker | None = self._asker if self._live and self._asker.available else None
-        if self._window is not None:
+        if self._view is not None:
             asker = self._ask_or_end
-        working = self._window.working if self._window is not None else None
+        working = self._view.working if self._view is not None else None
         begin(disks, asker, self._interrupts, self._notice, quiet=self._options.quiet, working=working)
 
     def _ask_or_end(self, question: Question) -> Reply:
-        """The user's answer in the window; SessionEnded when it is closed instead."""
-        assert self._window is not None
-        reply = self._window.ask(question)
+        """The user's answer; SessionEnded when the view is closed instead."""
+        assert self._view is not None
+        reply = self._view.ask(question)
         if reply is None:
             raise SessionEnded
         return reply
@@ -178,23 +178,34 @@ class Runner:
             None if gone else self._whom_to_ask(),
             quiet=options.quiet,
             preserve_siblings=options.preserve_siblings,
-            working=self._window.working if self._window is not None else None,
+            working=self._view.working if self._view is not None else None,
+            refused=self._refuse,
         )
         return on_exit.settle()
 
     def _whom_to_ask(self) -> Asker | None:
-        """The user, in the window or on the terminal; None when there is nobody."""
-        if self._window is not None:
-            return self._ask_in_window
+        """The user, in a view or on the terminal; None when there is nobody."""
+        if self._view is not None:
+            return self._ask_in_view
         return self._asker if self._asker.available else None
 
-    def _ask_in_window(self, question: Question) -> Reply | None:
+    def _ask_in_view(self, question: Question) -> Reply | None:
         """The user's answer; None when a signal came instead."""
-        assert self._window is not None
+        assert self._view is not None
         try:
-            return self._window.ask(question)
+            return self._view.ask(question)
         except Interrupted:
             return None
+
+    def _refuse(self, text: str) -> None:
+        """Tell why what the user wanted was not done."""
+        complain(text)
+        self._tell_in_view("This was not done", text)
+
+    def _tell_in_view(self, title: str, text: str) -> None:
+        if self._view is not None:
+            with suppress(Interrupted):
+                self._view.tell(title, text)
 
     def _machine(self, disks: Sequence[SessionDisk], serial: SerialEnd, stack: ExitStack) -> Machine:
         options = self._options
@@ -225,10 +236,8 @@ class Runner:
 
     def _notice(self, text: str) -> None:
         """Tell of the session's own doings: below the screen, or as a note."""
-        if self._window is not None:
-            self._window.note(text)
-        elif self._tell_host_error is not complain:
-            self._tell_host_error(text)
+        if self._view is not None:
+            self._view.note(text)
         elif not self._options.quiet:
             note(text)
 
@@ -251,14 +260,12 @@ class Runner:
 
     # -- playing ----------------------------------------------------------------------------------
 
-    def _play(self, pc: Machine, disks: Sequence[SessionDisk], serial: SerialEnd) -> Ending:
-        """Run the guest to the session's end, and leave the terminal as it was."""
+    def _play(self, pc: Machine, serial: SerialEnd) -> Ending:
+        """Run the guest to the session's end."""
         try:
-            if self._window is not None:
-                self._upkeep.asker = self._window.ask
-                self._play_live(pc, serial, self._window)
-            elif self._live:
-                self._play_in_terminal(pc, disks, serial)
+            if self._view is not None:
+                self._upkeep.asker = self._view.ask
+                self._play_live(pc, serial, self._view)
             else:
                 self._play_headless(pc, serial)
         except SessionEnded:
@@ -291,40 +298,31 @@ class Runner:
         if not self._options.steps:
             pc.run(timeout)
 
-    def _open_window(self, disks: Sequence[SessionDisk]) -> WindowView:
-        from pcemu.cli.live import open_window  # with pygame, which nobody else shall wait for
+    def _open_view(self, disks: Sequence[SessionDisk], stack: ExitStack) -> None:
+        """Open the window or take the terminal, where one is wanted."""
+        if not self._live:
+            return
+        from pcemu.cli.live import open_terminal, open_window  # headless, nobody waits for it
 
-        options = self._options
-        return open_window(
-            disks, self._interrupts.check, scale=options.scale, full_screen=options.full_screen
-        )
+        options, between = self._options, self._interrupts.check
+        if self._ui == WINDOW:
+            window = open_window(disks, between, scale=options.scale, full_screen=options.full_screen)
+            self._view = stack.enter_context(window)
+        else:
+            terminal = open_terminal(between)
+            stack.enter_context(held())
+            self._view = stack.enter_context(terminal)
 
-    def _connect_window(self, window: WindowView, pc: Machine, disks: Sequence[SessionDisk]) -> None:
+    def _connect(
+        self, view: InteractiveView[Any], pc: Machine, disks: Sequence[SessionDisk], serial: SerialEnd
+    ) -> None:
         from pcemu.cli.live import controls_of
 
-        window.connect(controls_of(pc, disks, self._upkeep, self._interrupts.check))
-        self._upkeep.holding = window.holding
-
-    def _play_in_terminal(self, pc: Machine, disks: Sequence[SessionDisk], serial: SerialEnd) -> None:
-        names = ", ".join(disk.path.name for disk in disks)
-        view = terminal.TerminalView(
-            lambda: pc.screen,
-            pc.clock,
-            pc.keyboard,
-            f"pcemu: {names}. Ctrl-] ends the session, Ctrl-\\ makes a checkpoint.",
-        )
-        view.actions[terminal.CHECKPOINT] = lambda: self._notice(self._upkeep.checkpoint())
+        view.connect(controls_of(pc, disks, self._upkeep, self._interrupts.check))
         descriptor = serial.fileno()
         if descriptor is not None:
-            view.watched.append(descriptor)
-
-        def asker(question: Question) -> Reply | None:
-            with view.aside():
-                return self._asker(question)
-
-        self._upkeep.asker = asker
-        with view:
-            self._play_live(pc, serial, view)
+            view.watch(descriptor)
+        self._upkeep.holding = view.holding
 
     def _play_live(self, pc: Machine, serial: SerialEnd, view: View) -> None:
         """Run the guest in a view until the user ends the session."""
@@ -365,9 +363,8 @@ class Runner:
                 code = error.exit_code
         if ending is not None:
             complain(str(ending))
-            if failed and self._window is not None:
-                with suppress(Interrupted):
-                    self._window.tell("The session cannot go on", str(ending))
+            if failed:
+                self._tell_in_view("The session cannot go on", str(ending))
             code = ending.exit_code
         return code
 

@@ -6,7 +6,6 @@ import os
 import sys
 
 from pcemu.errors import UsageError
-from pcemu.frontends import terminal
 
 WINDOW, TERMINAL, HEADLESS = UIS = ("window", "terminal", "headless")
 
@@ -20,13 +19,15 @@ def choose(wanted: str | None, *, scripted: bool) -> str:
         reason = _no_window()
         if reason is not None:
             raise UsageError(f"--ui window: {reason}; --ui terminal and --ui headless need no display")
-    elif wanted == TERMINAL and not terminal.available():
-        raise UsageError("--ui terminal: input and output are not a terminal that can show a screen")
+    elif wanted == TERMINAL:
+        reason = _no_terminal()
+        if reason is not None:
+            raise UsageError(f"--ui terminal: {reason}; --ui headless needs no terminal")
     if wanted is not None:
         return wanted
     if not (scripted and not sys.stdout.isatty()) and _display_named() and _no_window() is None:
         return WINDOW
-    return TERMINAL if terminal.available() else HEADLESS
+    return TERMINAL if _no_terminal() is None else HEADLESS
 
 
 def _display_named() -> bool:
@@ -34,6 +35,17 @@ def _display_named() -> bool:
     if sys.platform in ("win32", "darwin"):
         return True
     return bool(os.environ.get("DISPLAY") or os.environ.get("WAYLAND_DISPLAY"))
+
+
+def _no_terminal() -> str | None:
+    """Why the screen cannot be shown in the terminal; None when it can."""
+    if sys.platform == "win32":
+        return "terminals of Windows are not supported"
+    if not (sys.stdin.isatty() and sys.stdout.isatty()):
+        return "standard input and output are not a terminal"
+    if os.environ.get("TERM", "dumb") == "dumb":
+        return "the terminal cannot place text (TERM is not set, or says dumb)"
+    return None
 
 
 def _no_window() -> str | None:

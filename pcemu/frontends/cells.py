@@ -24,6 +24,8 @@ PALETTE[6] = 170, 85, 0  # brown
 
 _CODES = {character: code for code, character in reversed(list(enumerate(CP437)))} | {" ": 0x20}
 _UNKNOWN = ord("?")
+# What code page 437 lacks, and what stands in for it.
+_LIKE = str.maketrans({"–": "-", "’": "'", "“": '"', "”": '"', "×": "x"})
 
 
 class CellGrid:
@@ -36,7 +38,7 @@ class CellGrid:
 
     def put(self, row: int, column: int, text: str, attribute: int | None = None) -> int:
         """Write ``text``, cut off at the edge; the column after it."""
-        text = text[: max(0, self.columns - column)]
+        text = text.translate(_LIKE)[: max(0, self.columns - column)]
         end = column + len(text)
         self._chars[row, column:end] = [_CODES.get(character, _UNKNOWN) for character in text]
         if attribute is not None:
@@ -46,6 +48,11 @@ class CellGrid:
     def paint(self, row: int, first: int, end: int, attribute: int) -> None:
         """Give the cells from ``first`` to before ``end`` another attribute."""
         self._attributes[row, first:end] = attribute
+
+    @property
+    def cells(self) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
+        """Character codes and attributes, arrays of (rows, columns)."""
+        return self._chars, self._attributes
 
     @property
     def text(self) -> str:

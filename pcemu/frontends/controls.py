@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pcemu.clock import Clock
 from pcemu.devices.keyboard import Keyboard
 from pcemu.devices.vga import WINDOW_SIZE, Vga
+from pcemu.frontends.inspector import Inspector
 from pcemu.frontends.status import DriveLight
 from pcemu.keys import Chord
 from pcemu.screen import TextScreen, capture
@@ -20,7 +21,7 @@ class Controls:
     ``type_chords`` queues chords as a typist would press them, ``typing`` tells whether it is at it, and
     ``stop_typing`` ends it. ``undo_state`` says in words what could be undone. ``checkpoint``, ``revert``
     and ``commit`` are there when the session offers them, and return what to tell the user. ``between`` is
-    called while the guest stands still, and may raise.
+    called while the guest stands still, and may raise. ``inspector`` looks inside the machine.
     """
 
     look: Callable[[], TextScreen]
@@ -37,6 +38,7 @@ class Controls:
     revert: Callable[[], str] | None = None
     commit: Callable[[], str] | None = None
     between: Callable[[], None] = lambda: None
+    inspector: Inspector | None = None
 
 
 def switched_off(between: Callable[[], None]) -> Controls:

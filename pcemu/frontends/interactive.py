@@ -86,6 +86,9 @@ class InteractiveView(ABC, Generic[Event]):
         """Show another machine, or the one that there is by now."""
         self._controls = controls
 
+    def watch(self, descriptor: int) -> None:
+        """End a :meth:`wait` when ``descriptor`` can be read, where the host's events allow that."""
+
     @abstractmethod
     def close(self) -> None:
         """Give back what the host lent."""
@@ -256,6 +259,12 @@ class InteractiveView(ABC, Generic[Event]):
         }
         return [action for action in self._reach.actions if offered.get(action, True) is not None]
 
+    @property
+    def _labels(self) -> dict[Action, str]:
+        """What the menu calls that which ends what goes on."""
+        paused = {Action.PAUSE: "Go on"} if self._paused else {}
+        return paused | ({Action.PASTE: "Stop typing"} if self._controls.typing() else {})
+
     def _on_host_key(self, character: str) -> bool:
         """Do what the host key with this key means; False when it means nothing."""
         action = self._reach.by_key.get(character)
@@ -271,7 +280,7 @@ class InteractiveView(ABC, Generic[Event]):
             case Action.HELP:
                 self._open(help_panel(self._reach), lambda result: None)
             case Action.MENU:
-                self._open(menu_panel(self._reach, self._enabled, self._paused), self._on_menu)
+                self._open(menu_panel(self._reach, self._enabled, self._labels), self._on_menu)
             case Action.PAUSE:
                 self._paused = not self._paused
                 self._release_keys()

@@ -7,7 +7,7 @@ as the user chose: the value of a choice, or "" when the panel was put away.
 from __future__ import annotations
 
 import textwrap
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from pcemu.frontends.actions import Action, Reach
@@ -236,14 +236,13 @@ def _with_notes(question: Question) -> list[str]:
     return [*notes, *([""] if notes else []), question.text]
 
 
-def menu_panel(reach: Reach, enabled: Sequence[Action], paused: bool) -> Panel:
-    """The menu; its result is the name of an action."""
+def menu_panel(reach: Reach, enabled: Sequence[Action], labels: Mapping[Action, str]) -> Panel:
+    """The menu; its result is the name of an action. ``labels`` are those that are others now."""
     choices = []
     for action in reach.actions:
         entry = action.value
         if entry.in_menu:
-            label = "Go on" if action is Action.PAUSE and paused else entry.label
-            text = f"{label:16} {reach.press(action)}"
+            text = f"{labels.get(action, entry.label):16} {reach.press(action)}"
             choices.append(Choice(action.name, text, entry.key, action in enabled))
     return Panel("Menu", [], choices)
 

@@ -131,7 +131,8 @@ def test_counts_boots_and_keeps_notes(rom: Path | None, disk: Path, tmp_path: Pa
     with boot(str(disk), tmp_path, rom) as guest:
         guest.wait(2, "booted for the first time")
         assert "pcemu demo disk" in guest.row(0)
-        assert "Ctrl-]" in guest.row(24)
+        assert "Ctrl-] Q" in guest.row(LIST_ROW + 9)
+        assert "Right Ctrl-Q" in guest.row(LIST_ROW + 10)
         assert before[0] in guest.row(LIST_ROW)
         guest.keys("n")
         guest.wait(PROMPT_ROW, "Enter writes it")

@@ -132,13 +132,13 @@ def test_a_question_shows_its_notes_as_far_as_they_fit() -> None:
 
 
 def test_the_menu_offers_what_is_there() -> None:
-    menu = menu_panel(REACH, [Action.HELP, Action.PAUSE], paused=False)
+    menu = menu_panel(REACH, [Action.HELP, Action.PAUSE], {})
     assert "Pause" in menu.grid().text
     menu.key(None, "k")
     assert menu.result is None
     menu.key(None, "p")
     assert menu.result == "PAUSE"
-    assert "Go on" in menu_panel(REACH, list(Action), paused=True).grid().text
+    assert "Go on" in menu_panel(REACH, list(Action), {Action.PAUSE: "Go on"}).grid().text
 
 
 def test_the_help_lists_all_keys_and_fits() -> None:

@@ -1,4 +1,4 @@
-"""The live view: its parts alone, and the whole of it in a real pseudo terminal that pyte interprets."""
+"""`pcemu run` in a real pseudo terminal: pexpect is the user, and pyte the terminal."""
 
 from __future__ import annotations
 
@@ -16,17 +16,14 @@ import pexpect
 import pyte
 import pytest
 
-from pcemu.devices.keyboard import Keyboard
-from pcemu.frontends.terminal import KEY_DOWN, Fingers, available, first_row
-from pcemu.keys import keys_for_text, parse_chord
-from pcemu.machine import Machine, MachineConfig
-from pcemu.screen import TextScreen
-from pcemu.testing.fakes import FakeClock
 from tests.boot import IDLE, boot_drive
 
 COMMAND = "from pcemu.cli import main; main()"
-LEAVE = b"\x1b[?1049l"
-CTRL_RIGHT_BRACKET = "\x1d"
+LEAVE, SHOW_CURSOR = b"\x1b[?1049l", b"\x1b[?25h"
+QUERY_PYTE_CANNOT_READ = b"\x1b[?4m"  # whether there is a modifyOtherKeys
+HOST = "\x1d"  # Ctrl-]
+MENU = "═ Menu ═"
+QUESTION = "What becomes of these changes?"
 READY = "mov ax, 0x0E52\nint 0x10\n"  # prints R
 ECHO = READY + "next: xor ax, ax\nint 0x16\nmov ah, 0x0E\nint 0x10\njmp next\n"
 # Waits for a key, moves a sector, prints O or, when that failed, E.
@@ -79,6 +76,30 @@ class Session:
     ) -> None:
         self.child.close(force=True)
 
+    def press(self, *keys: str) -> None:
+        for key in keys:
+            self.child.send(key)
+
+    def host(self, key: str) -> None:
+        """Press a key after the host key."""
+        self.press(HOST)
+        self.until(MENU)
+        self.press(key)
+
+    def leave(self) -> int:
+        """End a session in which nothing was changed; the exit code."""
+        self.host("q")
+        return self.end()
+
+    def resize(self, rows: int, columns: int) -> None:
+        self.screen.resize(rows, columns)
+        self.child.setwinsize(rows, columns)
+
+    @property
+    def after(self) -> str:
+        """What was put out after the terminal was given back."""
+        return plain(self.output.partition(LEAVE)[2].replace(SHOW_CURSOR, b"")).decode()
+
     @property
     def text(self) -> str:
         return "\n".join(line.rstrip() for line in self.screen.display)
@@ -90,7 +111,7 @@ class Session:
         except (pexpect.TIMEOUT, pexpect.EOF):
             return
         self.output += data
-        self._stream.feed(data)
+        self._stream.feed(data.replace(QUERY_PYTE_CANNOT_READ, b""))
 
     def until(self, condition: Callable[[], bool] | str, seconds: float = 20) -> None:
         deadline = time.monotonic() + seconds
@@ -111,8 +132,8 @@ class Session:
         """The terminal is as it was: main screen, modes, cursor, colours."""
         assert self.output.count(b"\x1b[?1049h") == self.output.count(LEAVE) == 1
         assert termios.tcgetattr(self.child.child_fd) == self.modes
-        assert self.output.rfind(b"\x1b[?25h") > self.output.rfind(b"\x1b[?25l")
-        assert b"\x1b" not in plain(self.output.partition(LEAVE)[2])
+        assert self.output.rfind(SHOW_CURSOR) > self.output.rfind(b"\x1b[?25l")
+        assert "\x1b" not in self.after
 
 
 @pytest.fixture(autouse=True)
@@ -127,47 +148,135 @@ def image(path: Path, source: str) -> Path:
     return path
 
 
-def test_write_a_note_and_discard_it_then_commit_it(tmp_path: Path) -> None:
-    own = tmp_path / "data" / "pcemu" / "demo.img"
-    for answer, kept in (("d", False), ("c", True)):
-        with Session() as session:
-            session.until("Ctrl-] ends the session")
-            session.child.send("n")
-            session.until("Type the note")
-            session.child.send("Tea at 5? Yes!\r")
-            session.until("Written to the disk")
-            assert "Tea at 5? Yes!" in session.text
-            session.child.send(CTRL_RIGHT_BRACKET)
-            session.until("[c/d/k/b]")
-            assert LEAVE in session.output
-            session.child.sendline(answer)
-            assert session.end() == 0
-            session.assert_restored()
-            assert (b"committed" if kept else b"discarded") in session.output
-        assert own.exists() == kept
-    assert b"Tea at 5? Yes!" in own.read_bytes()
-
-
-def test_a_question_is_asked_again_until_it_is_answered(tmp_path: Path) -> None:
-    with Session() as session:
+@pytest.mark.parametrize(
+    ("answer", "result"), [("d", "discarded"), ("c", "committed"), ("k", "kept"), ("b", "saved")]
+)
+def test_write_a_note_and_answer_the_question(tmp_path: Path, answer: str, result: str) -> None:
+    folder = tmp_path / "data" / "pcemu"
+    with Session(rows=25, columns=80) as session:
         session.until("N new note")
-        session.child.send(CTRL_RIGHT_BRACKET)
-        for count, answer in enumerate(["", "maybe", "\x03", "\x03"], 1):
-            session.until(lambda count=count: session.output.count(b"[c/d/k/b]") == count)  # type: ignore[misc]
-            session.child.send(answer if answer == "\x03" else answer + "\n")
+        session.press("n")
+        session.until("Type the note")
+        session.press("Tea at 5? Yes!\r")
+        session.until("Written to the disk")
+        assert "Tea at 5? Yes!" in session.text
+        session.host("q")
+        session.until(QUESTION)
+        assert "sectors" in session.text
+        session.press("\r", answer)  # an Enter that came too late for the guest decides nothing
+        if answer == "b":
+            session.until("Name of the new image")
+            session.press("bran", "\x7f", "nch\r")
         assert session.end() == 0
-        assert b"kept" in session.output
-    assert (tmp_path / "data" / "pcemu" / "demo.img.pcemu").exists()
+        session.assert_restored()
+        assert result in session.after
+    assert (folder / "demo.img").exists() == (answer != "d")
+    assert (folder / "demo.img.pcemu").exists() == (answer == "k")
+    if answer == "c":
+        assert b"Tea at 5? Yes!" in (folder / "demo.img").read_bytes()
+    elif answer == "b":
+        assert b"Tea at 5? Yes!" in next(folder.glob("branch.*")).read_bytes()
+
+
+def test_much_is_confirmed(tmp_path: Path) -> None:
+    path = image(tmp_path / "disk.img", READY + WRITE_SECTOR_2 + IDLE)
+    with Session(path) as session:
+        session.until("R")
+        session.press("x")
+        session.until("RO")
+        session.host("q")
+        session.until(QUESTION)
+        session.press("d")
+        assert session.end() == 0
+
+
+def test_the_menu_does_what_it_says(tmp_path: Path) -> None:
+    path = image(tmp_path / "disk.img", READY + WRITE_SECTOR_2 + IDLE)
+    with Session(path, rows=25, columns=80) as session:
+        session.until("R")
+        session.press("x")
+        session.until("RO")
+        session.host("k")
+        session.until("checkpoint 1 of disk.img")
+        session.host("h")
+        session.until("Keys of pcemu: press Ctrl-], let it go")
+        session.press("\x1b")
+        session.until(lambda: "Keys of pcemu" not in session.text)
+        session.host("p")
+        session.until(lambda: "Menu" not in session.text)
+        session.press(HOST)
+        session.until("Go on")
+        session.press("p")
+        session.host("u")
+        session.until("Go back to which checkpoint")
+        session.press("\x1b")
+        session.until("nothing was undone")
+        session.host("u")
+        session.until("Go back to which checkpoint")
+        session.press("s")
+        session.until("Go back to the start?")
+        session.press("b")
+        session.until("the guest starts afresh")
+        session.host("r")
+        session.until(lambda: "RO" not in session.text)
+        session.until("R")
+        session.host("q")
+        session.until(lambda: QUESTION in session.text or not session.child.isalive())
+        session.press("k")
+        assert session.end() == 0
+        session.assert_restored()
+
+
+def test_the_host_key_twice_is_the_guests(tmp_path: Path) -> None:
+    show = READY + "next: xor ax, ax\nint 0x16\nadd al, 'A'\nmov ah, 0x0E\nint 0x10\njmp next\n"
+    with Session(image(tmp_path / "show.img", show)) as session:
+        session.until("R")
+        session.press(HOST)
+        session.until(MENU)
+        session.press(HOST)
+        session.until("R^")  # 1Dh + 41h
+        session.press("\x03")
+        session.until("R^D")
+        assert session.leave() == 0
+
+
+@pytest.mark.parametrize(("rows", "columns"), [(25, 80), (40, 120)])
+def test_the_side_panel(tmp_path: Path, rows: int, columns: int) -> None:
+    say = "mov cx, 78\nnext: mov ax, 0x0E2E\nint 0x10\nloop next\n"
+    poll = "poll: in al, 0x61\nout 0x80, al\nmov dx, 0x3F8\nin al, dx\nhlt\njmp poll\n"
+    with Session(image(tmp_path / "disk.img", say + poll), rows=rows, columns=columns) as session:
+        session.until("." * 78)
+        session.host("i")
+        session.until("── Registers ──")
+        session.until(r"in  3F8 COM1")
+        for text in ("CS:EIP 0000:00007C", "DX 000003F8", "masked", "in  061 system control B", "disk.img"):
+            session.until(text)
+        assert ("." * 78 in session.text) == (columns == 120)
+        session.host("i")
+        session.until(lambda: "Registers" not in session.text and "." * 78 in session.text)
+        assert session.leave() == 0
+        session.assert_restored()
+
+
+def test_the_panel_stays_through_a_resize(tmp_path: Path) -> None:
+    with Session(image(tmp_path / "echo.img", ECHO), rows=25, columns=80) as session:
+        session.until("R")
+        session.host("i")
+        session.until("── Registers ──")
+        session.resize(40, 120)
+        session.until(lambda: session.screen.display[0].find("Registers") > 80)
+        session.resize(25, 80)
+        session.until(lambda: 40 < session.screen.display[0].find("Registers") < 80)
+        assert session.leave() == 0
 
 
 def test_keys_that_the_guest_cannot_have_ring_the_bell(tmp_path: Path) -> None:
     with Session(image(tmp_path / "echo.img", ECHO)) as session:
         session.until("R")
-        session.child.send("aé€b")
+        session.press("aé€b")
         session.until("Rab")
         session.until(lambda: session.output.count(b"\a") == 2)
-        session.child.send(CTRL_RIGHT_BRACKET)
-        assert session.end() == 0
+        assert session.leave() == 0
         session.assert_restored()
 
 
@@ -175,16 +284,17 @@ def test_a_pasted_text_arrives_whole(tmp_path: Path) -> None:
     text = "The quick brown fox, 1234567890!"
     with Session(image(tmp_path / "echo.img", ECHO)) as session:
         session.until("R")
-        session.child.send(text)
+        session.press(text)
         session.until("R" + text)
-        session.child.send(CTRL_RIGHT_BRACKET)
-        assert session.end() == 0
+        assert session.leave() == 0
 
 
 def test_a_key_shows_soon_and_an_idle_guest_costs_little(tmp_path: Path) -> None:
     with Session(image(tmp_path / "echo.img", ECHO)) as session:
-        session.until("ends the session")
-        session.read(0.2)
+        session.until("R")
+        until = time.monotonic() + 6.5  # until the message has gone
+        while time.monotonic() < until:
+            session.read(0.2)
         before, start = cpu_seconds(session.child.pid), time.monotonic()
         quiet = len(session.output)
         session.read(2)
@@ -195,7 +305,7 @@ def test_a_key_shows_soon_and_an_idle_guest_costs_little(tmp_path: Path) -> None
         for key in "abcdefghi":
             session.read(0.1)
             sent = time.monotonic()
-            session.child.send(key)
+            session.press(key)
             session.until(key)
             delays.append(time.monotonic() - sent)
         # To the guest, through its echo, and back to the terminal, on a machine that may be busy.
@@ -211,26 +321,28 @@ def cpu_seconds(pid: int) -> float:
 
 def test_a_small_terminal_follows_the_cursor_and_a_resized_one_shows_more(tmp_path: Path) -> None:
     lines = READY + "mov cx, 24\nnext: mov ax, 0x0E0A\nint 0x10\nloop next\nmov ax, 0x0E45\nint 0x10\n" + IDLE
-    with Session(image(tmp_path / "lines.img", lines), rows=10, columns=40) as session:
-        session.until("E")
-        assert session.screen.display[9].strip() == "E"
-        session.screen.resize(30, 100)
-        session.child.setwinsize(30, 100)
-        session.until("Ctrl-] ends the session")
-        assert session.screen.display[24].strip() == "E"
-        session.child.send(CTRL_RIGHT_BRACKET)
-        assert session.end() == 0
+    with Session(image(tmp_path / "lines.img", lines), rows=20, columns=60) as session:
+        session.until("a larger terminal is needed for 80x25")
+        session.until(lambda: session.screen.display[19].strip() == "E", 30)
+        session.resize(30, 100)
+        session.until(lambda: session.screen.display[24].strip() == "E")
+        session.resize(5, 30)
+        session.until("too small. Make it at")
+        session.resize(25, 80)
+        session.until(lambda: session.screen.display[24].strip() == "E", 30)
+        assert session.leave() == 0
         session.assert_restored()
 
 
 def test_a_dying_guest_leaves_its_screen_and_the_terminal_whole(tmp_path: Path) -> None:
     with Session(image(tmp_path / "halt.img", READY + "xor ax, ax\nint 0x16\ncli\nhlt\n")) as session:
         session.until("R")
-        session.child.send("x")
+        session.press("x")
+        session.until("The session cannot go on")
+        session.press("c")
         assert session.end() == 6
         session.assert_restored()
-        after = session.output.partition(LEAVE)[2]
-        assert 0 < after.find(b"R\r\n") < after.find(b"interrupts off")
+        assert 0 < session.after.find("R\r\n") < session.after.find("interrupts off")
 
 
 @pytest.mark.parametrize(("number", "code"), [(signal.SIGTERM, 143), (signal.SIGINT, 130)])
@@ -239,8 +351,8 @@ def test_signals_restore_the_terminal(number: signal.Signals, code: int) -> None
         session.until("N new note")
         session.child.kill(number)
         if number == signal.SIGINT:
-            session.until("[c/d/k/b]")
-            session.child.sendline("d")
+            session.until(QUESTION)
+            session.press("d")
         assert session.end() == code
         session.assert_restored()
         assert (b"discarded" if number == signal.SIGINT else b"kept") in session.output
@@ -250,7 +362,7 @@ def test_a_terminal_that_hangs_up_does_not_lose_a_commit(tmp_path: Path) -> None
     path = image(tmp_path / "disk.img", READY + WRITE_SECTOR_2 + IDLE)
     with Session("--on-exit", "commit", path) as session:
         session.until("R")
-        session.child.send("x")
+        session.press("x")
         session.until("RO")
         session.child.ptyproc.fileobj.close()
         deadline = time.monotonic() + 20
@@ -266,11 +378,10 @@ def test_a_failing_host_is_told_below_the_screen_and_afterwards(tmp_path: Path) 
     with Session(path, columns=200) as session:
         session.until("R")
         os.truncate(path, 512)
-        session.child.send("x")
+        session.press("x")
         session.until("RE")
         session.until("the host failed")
-        session.child.send(CTRL_RIGHT_BRACKET)
-        assert session.end() == 0
+        assert session.leave() == 0
         session.assert_restored()
         assert b"disk.img: the host failed" in session.output.partition(LEAVE)[2]
 
@@ -278,19 +389,17 @@ def test_a_failing_host_is_told_below_the_screen_and_afterwards(tmp_path: Path) 
 def test_steps_are_played_before_the_user_takes_over(tmp_path: Path) -> None:
     with Session(image(tmp_path / "echo.img", ECHO), "--until", "R", "--type", "abc") as session:
         session.until("Rabc")
-        session.child.send("d")
+        session.press("d")
         session.until("Rabcd")
-        session.child.send(CTRL_RIGHT_BRACKET)
-        assert session.end() == 0
+        assert session.leave() == 0
 
 
 def test_a_full_speed_guest_takes_keys_too(tmp_path: Path) -> None:
     with Session("--pace", "max", image(tmp_path / "echo.img", ECHO)) as session:
         session.until("R")
-        session.child.send("abc")
+        session.press("abc")
         session.until("Rabc")
-        session.child.send(CTRL_RIGHT_BRACKET)
-        assert session.end() == 0
+        assert session.leave() == 0
 
 
 def test_the_serial_port_on_a_pty(tmp_path: Path) -> None:
@@ -310,15 +419,16 @@ def test_the_serial_port_on_a_pty(tmp_path: Path) -> None:
         jmp wait_for_byte
     """
     with Session("--serial", "pty", image(tmp_path / "serial.img", source)) as session:
+        session.until("COM1 is ")
+        name = session.text.partition("COM1 is ")[2].split()[0]
+        session.press("c")
         session.until("R")
-        name = plain(session.output).partition(b"COM1 is ")[2].split()[0].decode()
         terminal = os.open(name, os.O_RDWR | os.O_NOCTTY)
         os.write(terminal, b"hi")
         session.until("Rhi")
         assert os.read(terminal, 1) + os.read(terminal, 1) == b"hi"
         os.close(terminal)
-        session.child.send(CTRL_RIGHT_BRACKET)
-        assert session.end() == 0
+        assert session.leave() == 0
 
 
 def test_stdout_is_the_screens() -> None:
@@ -326,78 +436,3 @@ def test_stdout_is_the_screens() -> None:
         assert session.end() == 2
         assert b"--serial stdout" in session.output
         assert LEAVE not in session.output
-
-
-# -- the parts ------------------------------------------------------------------------------------------
-
-
-@pytest.fixture
-def keyboard() -> tuple[FakeClock, Keyboard]:
-    clock = FakeClock()
-    keyboard = Keyboard(clock)
-    return clock, keyboard
-
-
-def codes(keyboard: Keyboard) -> bytes:
-    taken = bytearray()
-    while keyboard.pending:
-        taken.append(keyboard.take())
-    return bytes(taken)
-
-
-def test_fingers_press_at_once_and_let_go_soon(keyboard: tuple[FakeClock, Keyboard]) -> None:
-    clock, board = keyboard
-    fingers = Fingers(clock, board)
-    fingers.strike(parse_chord("ctrl+c"))
-    assert codes(board) == b"\x14\x21"
-    clock.advance(KEY_DOWN)
-    assert codes(board) == b"\xf0\x21\xf0\x14"
-    assert board.down == ()
-
-
-def test_fingers_wait_for_a_keyboard_that_is_full(keyboard: tuple[FakeClock, Keyboard]) -> None:
-    clock, board = keyboard
-    fingers = Fingers(clock, board)
-    for chord in keys_for_text("abcdefghijklmnopqrstuvwxyz"):
-        fingers.strike(chord)
-    sent = b""
-    for _ in range(2000):
-        clock.advance(500_000)
-        if board.pending:
-            sent += bytes((board.take(),))
-    assert sent.count(b"\xf0") == 26
-    assert len(sent) == 3 * 26
-
-
-def screen_with_cursor_at(row: int) -> TextScreen:
-    with Machine(MachineConfig()) as pc:
-        pc.run(0.05)
-        screen = pc.screen
-    cursor = type(screen.cursor)(row, 0, 13, 14, True)
-    return TextScreen(screen.mode, screen.cells, cursor, screen.fonts)
-
-
-@pytest.mark.parametrize(
-    ("cursor", "rows", "before", "expected"),
-    [
-        (0, 25, 0, 0), (24, 25, 0, 0), (24, 50, 0, 0),
-        (24, 10, 0, 15), (5, 10, 15, 5), (12, 10, 5, 5), (24, 1, 0, 24),
-    ],
-)  # fmt: skip
-def test_first_row(cursor: int, rows: int, before: int, expected: int) -> None:
-    assert first_row(screen_with_cursor_at(cursor), rows, before) == expected
-
-
-def test_a_dumb_or_missing_terminal_has_no_view(monkeypatch: pytest.MonkeyPatch) -> None:
-    class Terminal:
-        def isatty(self) -> bool:
-            return True
-
-    monkeypatch.setattr(sys, "stdin", Terminal())
-    monkeypatch.setattr(sys, "stdout", Terminal())
-    monkeypatch.setenv("TERM", "xterm")
-    assert available()
-    monkeypatch.setenv("TERM", "dumb")
-    assert not available()
-    monkeypatch.delenv("TERM")
-    assert not available()

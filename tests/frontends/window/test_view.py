@@ -219,7 +219,7 @@ def test_the_menu_by_mouse(desk: Desk) -> None:
     desk.click((20, 820))
     desk.update()
     assert not desk.shows_guest()
-    menu = menu_panel(REACH, [], paused=False)
+    menu = menu_panel(REACH, [], {})
     desk.move(desk.on_panel(menu, "Pause"))
     desk.click(desk.on_panel(menu, "Revert"))  # which the session does not offer
     desk.update()
