@@ -8,6 +8,7 @@ the whole, fault included, must leave what was promised.
 from __future__ import annotations
 
 import errno
+import os
 import random
 import shutil
 from collections.abc import Callable
@@ -16,6 +17,7 @@ from typing import Any
 
 import pytest
 
+from pcemu.drives.hostfile import LOST
 from pcemu.drives.open import open_drive
 from pcemu.errors import ImageError
 from pcemu.testing.crash import explore
@@ -81,6 +83,9 @@ def run(
         assert not attempt.failures
     elif not FORGIVEN.issuperset(calls.failed):
         assert attempt.failures, f"nobody heard that {calls.failed} failed"
+    said = [os.strerror(code) for code in codes if code != SHORT]
+    for failure in attempt.failures:  # nothing else goes wrong because of it, and it is told what it was
+        assert any(text in str(failure) for text in [*said, LOST]), failure
     if isinstance(scenario, Writing):
         open_drive(folder / scenario.head).close()  # no lock was left
     if attempt.failures:
