@@ -50,6 +50,18 @@ def lock_file(fd: int, path: str, *, shared: bool) -> None:
             raise
 
 
+def is_free(fd: int) -> bool:
+    """True when the kernel says that nobody else has a lock; False also where there are no locks."""
+    if fcntl is None:
+        return False
+    try:
+        fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        fcntl.flock(fd, fcntl.LOCK_UN)
+    except OSError:
+        return False
+    return True
+
+
 def holders(fd: int) -> list[int]:
     """The processes that hold a lock on the same file, as far as the kernel tells."""
     status = os.fstat(fd)

@@ -4,7 +4,8 @@ A file is written under a temporary name in its folder, synced, and only then gi
 
     temporary file → synced → linked to its name → temporary name removed → folder synced
 
-What a crash leaves behind is at most a file whose name :func:`is_temporary` knows.
+What a crash leaves behind is at most a file whose name :func:`is_temporary` knows. Who writes it holds its
+lock, so that the next one to make the same file knows it for a leftover, and removes it.
 """
 
 from __future__ import annotations
@@ -12,12 +13,13 @@ from __future__ import annotations
 import contextlib
 import errno
 import os
+import re
 import uuid
 from collections.abc import Callable, Sequence
 
 from pcemu.drives.hostfile import HOST, Host, HostFile
-from pcemu.drives.locks import lock_file
-from pcemu.errors import ImageAccessError, UsageError
+from pcemu.drives.locks import is_free, lock_file
+from pcemu.errors import ImageAccessError, ImageError, UsageError
 
 NO_LINKS = (errno.EPERM, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOSYS)
 TEMPORARY_SUFFIX = ".new"
@@ -36,6 +38,49 @@ def is_temporary(name: str) -> bool:
     return name.startswith(".") and name.endswith(TEMPORARY_SUFFIX)
 
 
+def temporary_file(path: str, host: Host) -> HostFile:
+    """A new file in the folder of ``path``, to get that name later; locked, so that it is no leftover."""
+    sweep(path, host)
+    while True:
+        file = host.create(temporary_name(path))
+        try:
+            lock_file(file.fd, path, shared=False)
+            if os.name == "nt" or file.status().st_nlink:
+                return file
+        except ImageAccessError:  # another one looks whether it is a leftover, and may remove it
+            file.close()
+            remove(file.path, host)
+        except BaseException:
+            file.close()
+            remove(file.path, host)
+            raise
+        else:
+            file.close()
+
+
+def sweep(path: str, host: Host) -> None:
+    """Remove what killed operations left of a file to be called ``path``; OSError from its folder."""
+    folder, name = os.path.split(path)
+    leftover = re.compile(re.escape(f".{name}.") + "[0-9a-f]{8}" + re.escape(TEMPORARY_SUFFIX))
+    for each in host.names_in(folder or "."):
+        if leftover.fullmatch(each):
+            place = os.path.join(folder, each)  # noqa: PTH118
+            if abandoned(place, host):
+                remove(place, host)
+
+
+def abandoned(path: str, host: Host) -> bool:
+    """True for a file that nobody is writing, as far as the kernel knows."""
+    try:
+        file = host.open_image(path, read_only=True, lock=False)
+    except ImageError:
+        return False
+    try:
+        return is_free(file.fd)
+    finally:
+        file.close()
+
+
 def write_new(
     path: str,
     parts: Sequence[Part],
@@ -46,16 +91,15 @@ def write_new(
 
     Raises UsageError when the name is taken, ImageAccessError when the host cannot write it.
     """
-    temporary = temporary_name(path)
     try:
         if exists(path, host):
             raise FileExistsError
-        file = host.create(temporary)
+        file = temporary_file(path, host)
         try:
             _fill(file, parts, fill)
-            _give_name(temporary, path, host)
+            _give_name(file.path, path, host)
         finally:
-            remove(temporary, host)
+            remove(file.path, host)
     except FileExistsError:
         raise UsageError(
             f"{path}: exists, expected a new name; remove it first or take another name"
@@ -83,8 +127,6 @@ def remove(path: str, host: Host) -> None:
 
 def _fill(file: HostFile, parts: Sequence[Part], fill: Callable[[HostFile], None] | None) -> None:
     try:
-        if fill is not None:  # takes long: others see by the lock that it is no leftover
-            lock_file(file.fd, file.path, shared=False)
         for offset, data in parts:
             file.write(data, offset)
         if fill is not None:

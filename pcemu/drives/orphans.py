@@ -10,8 +10,7 @@ from pcemu.drives.facts import facts_about
 from pcemu.drives.hostfile import HOST, Host
 from pcemu.drives.intents import read_intent
 from pcemu.drives.lineage import StrPath, told
-from pcemu.drives.locks import lock_file
-from pcemu.drives.newfile import is_temporary
+from pcemu.drives.newfile import abandoned, is_temporary
 from pcemu.drives.probe import Format
 from pcemu.drives.registry import Child, Family
 from pcemu.drives.sidecar import PENDING
@@ -64,24 +63,9 @@ def _look(path: str, host: Host) -> Orphan | None:
             text = f"a {intent.operation} of {intent.source} onto {target} was interrupted; run it again"
             return _orphan(path, Kind.INTERRUPTED, text, host)
     elif is_temporary(os.path.basename(path)) and abandoned(path, host):  # noqa: PTH119
-        text = "an operation was killed before this file had its name; it can be removed"
+        text = "an operation was killed before this file had its name; doing it again, or you, can remove it"
         return _orphan(path, Kind.LEFTOVER, text, host)
     return None
-
-
-def abandoned(path: str, host: Host) -> bool:
-    """True for a file that nobody is writing: who is, holds its lock."""
-    try:
-        file = host.open_image(path, read_only=True, lock=False)
-    except ImageError:
-        return False
-    try:
-        lock_file(file.fd, path, shared=False)
-    except ImageError:
-        return False
-    finally:
-        file.close()
-    return True
 
 
 def _look_at_child(child: Child, family: Family, host: Host) -> Orphan | None:

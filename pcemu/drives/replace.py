@@ -13,8 +13,7 @@ from collections.abc import Callable, Collection, Iterable, Sequence
 from pcemu.drives.create import Parent, facts_of, sparse_parts
 from pcemu.drives.hostfile import Host, HostFile
 from pcemu.drives.intents import Intent, Retired, clear_intent
-from pcemu.drives.locks import lock_file
-from pcemu.drives.newfile import Part, remove, temporary_name
+from pcemu.drives.newfile import Part, remove, temporary_file
 from pcemu.drives.open import open_layer
 from pcemu.drives.parents import fingerprint_kept
 from pcemu.drives.probe import Ends, Format
@@ -44,10 +43,9 @@ def replace_image(
     """
     path = os.path.realpath(old.file.path)
     status = old.file.status()
-    temporary = temporary_name(path)
-    file = host.create(temporary)
+    file = temporary_file(path, host)
+    temporary = file.path
     try:
-        lock_file(file.fd, path, shared=False)
         for offset, data in parts:
             file.write(data, offset)
         if fill is not None:

@@ -11,8 +11,7 @@ from pcemu.drives.drive import SECTOR_SIZE
 from pcemu.drives.facts import facts_about
 from pcemu.drives.hostfile import Host, HostFile
 from pcemu.drives.lineage import Progress
-from pcemu.drives.newfile import exists, is_temporary, write_new
-from pcemu.drives.orphans import abandoned
+from pcemu.drives.newfile import abandoned, exists, is_temporary, write_new
 from pcemu.drives.probe import Ends
 from pcemu.drives.raw import FlatDrive
 from pcemu.drives.registry import read_child, register, registered
