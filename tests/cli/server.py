@@ -14,8 +14,8 @@ ROOT = Path(__file__).parent.parent.parent
 
 
 def environment(folder: Path) -> dict[str, str]:
-    """With data and run-time folders of the test's own."""
-    runtime = folder / "run"
+    """With data and run-time folders of the tests' own; the latter higher up, as sockets have short paths."""
+    runtime = folder.parent / "run"
     runtime.mkdir(mode=0o700, exist_ok=True)
     return {
         **os.environ,
