@@ -29,6 +29,7 @@ from pcemu.cpu.faults import (
 )
 from pcemu.cpu.interrupts import Interrupts
 from pcemu.cpu.io_guard import IoGuard
+from pcemu.cpu.loops import LoopFlags
 from pcemu.cpu.mmu import WRITE_SINK, Mmu
 from pcemu.cpu.open_state import open_state
 from pcemu.cpu.slices import slice_counter
@@ -164,6 +165,8 @@ class Cpu:
         self._interrupts = Interrupts(state, self._ram, self.mmu, self._tasks)
         self._control = ControlRegisters(state, self.mmu, lambda: self.limit_slice(self.ticks_used + 1))
         self._guard = IoGuard(engine, state)
+        self._held: int | None = None  # the budget while a block is to be translated anew
+        self._loop_flags = LoopFlags(engine, state, self.mmu, self._hold)
         self._string_io = StringIo(state, self._ram, self.mmu)
         self._last_invalid = (-1, 0)
         self._shutdown: str | None = None
@@ -274,7 +277,7 @@ class Cpu:
         self.running = True
         try:
             status = self._state.run(self._q[EIP] & 0xFFFFFFFF)
-            while (status or self._guard.refused) and self._resume(status):
+            while (status or self._guard.refused or self._held is not None) and self._resume(status):
                 status = self._state.run(self._q[EIP] & 0xFFFFFFFF)
         finally:  # a KeyboardInterrupt may come in behind the engine
             self.running = False
@@ -295,6 +298,9 @@ class Cpu:
         """The run ended for an exception that is ours to deliver: do so. False when it ended otherwise."""
         if self._error is not None or self._shutdown is not None:
             return False
+        if self._held is not None:
+            self._budget[0], self._held = self._held, None
+            return True
         error_code = self.mmu.page_fault
         try:
             if self._guard.refused is not None:
@@ -311,6 +317,11 @@ class Cpu:
             self._shut_down(end)
         self._budget[0] -= INTERRUPT_TICKS
         return self._shutdown is None
+
+    def _hold(self) -> None:
+        """End the run before the next block, but not the slice."""
+        if self._held is None:
+            self._held, self._budget[0] = self._budget[0], 0
 
     @property
     def ticks_used(self) -> int:

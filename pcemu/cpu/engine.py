@@ -27,6 +27,8 @@ PORT_OUT = ctypes.CFUNCTYPE(None, _POINTER, _U32, _INT, _U32, _POINTER)
 TLB_FILL = ctypes.CFUNCTYPE(ctypes.c_bool, _POINTER, _U64, _INT, _POINTER, _POINTER)
 BLOCK = ctypes.CFUNCTYPE(None, _POINTER, _U64, _U32, _POINTER)
 INSTRUCTION = ctypes.CFUNCTYPE(_INT, _POINTER, _POINTER)
+TRANSLATED = ctypes.CFUNCTYPE(None, _POINTER, _POINTER, _POINTER, _POINTER)
+CODE = BLOCK
 UNMAPPED = ctypes.CFUNCTYPE(ctypes.c_bool, _POINTER, _INT, _U64, _INT, ctypes.c_int64, _POINTER)
 
 FETCH = unicorn_const.UC_MEM_FETCH
@@ -140,6 +142,30 @@ class Engine:
         Returns a handle for :meth:`unhook`.
         """
         return self.hook(unicorn_const.UC_HOOK_BLOCK, BLOCK, function, user_data=data)
+
+    def hook_translations(self, function: Callable[..., None]) -> None:
+        """``function(uc, block, previous, data)`` when a block was translated; two addresses of uc_tb."""
+        self.hook(unicorn_const.UC_HOOK_EDGE_GENERATED, TRANSLATED, self.around_hooks(function))
+
+    def code_hook(self, function: Callable[..., None]) -> Any:
+        """``function(uc, address, size, data)`` for :meth:`hook_code_at`; to be kept as long as that is."""
+        return CODE(self.around_hooks(function))
+
+    def hook_code_at(self, address: int, function: Any, data: int) -> None:
+        """Call a :meth:`code_hook`, or native code at an address, before the instruction at ``address``."""
+        hook = ctypes.c_size_t()
+        callback = _POINTER(function) if isinstance(function, int) else ctypes.cast(function, _POINTER)
+        status = uclib.uc_hook_add(
+            self.handle,
+            ctypes.byref(hook),
+            unicorn_const.UC_HOOK_CODE,
+            callback,
+            _POINTER(data),
+            _U64(address),
+            _U64(address),
+        )
+        if status:
+            raise EngineError(status)
 
     def unhook(self, handle: int) -> None:
         """Take a hook back."""

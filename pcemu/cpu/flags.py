@@ -19,6 +19,8 @@ _FIRST = {_ADD: 6, _SUB: 14, _LOGIC: 22, _INC: 26, _DEC: 30, _SHL: 34, _SAR: 38}
 _OPERATIONS = {
     first + size: (kind, 0x80 << (8 << size) - 8) for kind, first in _FIRST.items() for size in range(3)
 }
+# These need no operand.
+LOGIC_OPERATIONS = range(_FIRST[_LOGIC], _FIRST[_LOGIC] + 3)
 _PARITY = tuple(0 if byte.bit_count() & 1 else PF for byte in range(256))
 
 

@@ -34,7 +34,8 @@ SHELL=C:\\COMMAND.COM C:\\ /E:1024 /P=C:\\AUTOEXEC.BAT\r
 """
 SECTOR = 512
 
-# Moves 16 bytes up beyond 1 MiB and down again by INT 15h 87h, asks 88h, and writes what it got to a file.
+# Moves 16 bytes up beyond 1 MiB and down again by INT 15h 87h, asks 88h and E820h, tries 89h where protected
+# mode is on already, and writes what it got to a file.
 MEMORY_SERVICES = """
         mov     ax, ds
         mov     es, ax
@@ -56,7 +57,30 @@ MEMORY_SERVICES = """
         mov     ah, 0x88
         int     0x15
         mov     [extended], ax
-        mov     ah, 0x3C
+        xor     ebx, ebx
+.range: mov     eax, 0xE820
+        mov     edx, 0x534D4150
+        mov     ecx, 20
+        mov     di, range
+        int     0x15
+        jc      .done
+        cmp     dword [range + 16], 1
+        jne     .other
+        mov     eax, [range + 8]
+        add     [usable], eax
+.other: inc     byte [ranges]
+        test    ebx, ebx
+        jnz     .range
+.done:  smsw    ax
+        test    al, 1
+        jz      .real
+        mov     ah, 0x89
+        mov     bx, 0x0870
+        mov     si, table
+        int     0x15
+        sbb     al, al
+        mov     [entered], ax
+.real:  mov     ah, 0x3C
         xor     cx, cx
         mov     dx, name
         int     0x21
@@ -96,7 +120,81 @@ result:
 copy:   times 16 db 0
 failed: db      0
 extended: dw    0
+ranges: db      0
+usable: dd      0
+entered: dw     0
 result_end:
+range:  times 20 db 0
+"""
+
+# Allocates four pages of expanded memory, maps them to the same place of the frame one after the other,
+# writes a pattern into each, and finds it there again; what INT 67h said and what was found go to a file.
+EXPANDED_MEMORY = """
+        mov     ah, 0x41                ; the frame
+        int     0x67
+        mov     [results], ah
+        mov     [frame], bx
+        mov     ah, 0x42                ; pages, free and in all
+        int     0x67
+        mov     [free], bx
+        mov     ah, 0x43                ; allocate
+        mov     bx, 4
+        int     0x67
+        mov     [results + 1], ah
+        mov     [handle], dx
+        mov     es, [frame]
+        xor     bx, bx
+.write: call    map
+        mov     al, bl
+        add     al, 'a'
+        xor     di, di
+        mov     cx, 0x4000
+        rep     stosb
+        inc     bx
+        cmp     bx, 4
+        jne     .write
+.read:  dec     bx
+        call    map
+        mov     al, bl
+        add     al, 'a'
+        xor     di, di
+        mov     cx, 0x4000
+        repe    scasb
+        jne     .next
+        mov     [found + bx], al
+.next:  test    bx, bx
+        jnz     .read
+        mov     ah, 0x45                ; free
+        mov     dx, [handle]
+        int     0x67
+        mov     [results + 3], ah
+        mov     ah, 0x42
+        int     0x67
+        sub     [free], bx
+        mov     ah, 0x3C
+        xor     cx, cx
+        mov     dx, name
+        int     0x21
+        mov     bx, ax
+        mov     ah, 0x40
+        mov     cx, 10
+        mov     dx, results
+        int     0x21
+        mov     ah, 0x3E
+        int     0x21
+        mov     ax, 0x4C00
+        int     0x21
+map:    mov     ax, 0x4400              ; logical page BX to the frame's first
+        mov     dx, [handle]
+        int     0x67
+        or      [results + 2], ah
+        ret
+name:   db      "RESULT", 0
+frame:  dw      0
+handle: dw      0
+results: db     0xFF, 0xFF, 0, 0xFF
+free:   dw      0
+found:  times 4 db 0
 """
 
 
@@ -115,8 +213,9 @@ def configured(image: Path, manager: str, tmp_path_factory: pytest.TempPathFacto
     shutil.copyfile(image, disk)
     (folder / "FDCONFIG.SYS").write_text(CONFIGURATION.format(manager=MANAGERS[manager]), newline="")
     (folder / "SERVICES.COM").write_bytes(assemble(MEMORY_SERVICES, 0x100))
+    (folder / "EXPANDED.COM").write_bytes(assemble(EXPANDED_MEMORY, 0x100))
     partition = f"{disk}@@{FIRST_SECTOR * SECTOR}"
-    for name in ("FDCONFIG.SYS", "SERVICES.COM"):
+    for name in ("FDCONFIG.SYS", "SERVICES.COM", "EXPANDED.COM"):
         command = ["mcopy", "-o", "-i", partition, str(folder / name), f"::{name}"]
         subprocess.run(command, check=True, capture_output=True, timeout=60)
     return disk
@@ -154,13 +253,28 @@ def test_xms(configured: Path) -> None:
         assert "XMS version: 3.0" in dos.run("xmsstat")
 
 
-def test_bios_memory_services(dos: FreeDos, tmp_path: Path) -> None:
-    """INT 15h 87h moves memory beyond 1 MiB, through the manager where there is one."""
+def test_expanded_memory(dos: FreeDos, manager: str, tmp_path: Path) -> None:
+    """INT 67h maps pages, which is the page tables' work; there is none with HIMEMX alone."""
+    if manager == "himemx":
+        return
+    dos.run("expanded")
+    result = HostView(dos.disk, tmp_path).read("RESULT")
+    assert result == bytes(4) + bytes(2) + b"abcd"
+
+
+def test_bios_memory_services(dos: FreeDos, manager: str, tmp_path: Path) -> None:
+    """INT 15h 87h moves memory beyond 1 MiB, through the manager where there is one.
+
+    E820h tells of all memory under each of them; 89h refuses where protected mode is on.
+    """
     dos.run("services")
     result = HostView(dos.disk, tmp_path).read("RESULT")
     assert result[:16] == b"sixteen letters!"
     assert result[16] == 0
     assert int.from_bytes(result[17:19], "little") in (0, 31 * 1024)  # 88h; a manager keeps all of it
+    assert result[19] == 4  # E820h
+    assert int.from_bytes(result[20:24], "little") == 0x9FC00 + 31 * 0x100000
+    assert result[24:26] == (b"\0\0" if manager == "himemx" else b"\xff\x86")  # 89h: CF and AH
 
 
 def test_cwsdpmi_programs(dos: FreeDos, tmp_path: Path) -> None:
