@@ -51,6 +51,8 @@ class OnExit:
         self._quiet = quiet
         self._preserve = preserve_siblings
         self._refused = refused
+        self.decision = "nothing"
+        """What became of the changes."""
         self._working = working or partial(ProgressBar, quiet=quiet)
 
     def settle(self) -> int:
@@ -65,6 +67,7 @@ class OnExit:
                 reply = self._ask(changed)
             try:
                 self._do(reply or Reply(KEEP.word), changed)
+                self.decision = (reply or KEEP).word
                 return 0
             except PcemuError as error:
                 self._refused(str(error))
@@ -73,6 +76,7 @@ class OnExit:
             changed = [disk for disk in changed if disk.session.numbers]
             if self._asker is None:
                 self._keep(changed)
+                self.decision = KEEP.word
                 return code
             for disk in changed:
                 disk.session.start()

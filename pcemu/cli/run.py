@@ -57,6 +57,19 @@ Examples:
   pcemu run --bios bios.bin --vgabios vgabios-isavga.bin freedos.img     SeaBIOS
 
 \b
+Keys of --json, all of them always there:
+  outcome          ended, failed, timeout, interrupted, or refused (the session did not begin)
+  exit_code        as below
+  error            the sentence about what went wrong, or null
+  screen           the text on the final screen, lines joined by newlines
+  until            for each --until: text, and at: the virtual time when it came (s), or null
+  virtual_seconds  how long the guest ran, on its own clock
+  wall_seconds     the same on the host's
+  decision         commit, discard, keep, branch, or nothing where nothing was changed
+  disks            for each: image, changed_sectors, changed_bytes, session (kept, or none)
+  screenshot       the picture's path, or null
+
+\b
 Exit codes:
   0    the session ended, and what was decided was done
   2    wrong usage: an option, a key name, a file to write that cannot be written
@@ -108,6 +121,13 @@ def _interval(ctx: click.Context, parameter: click.Parameter, value: str | None)
     if not 1 <= seconds <= LONGEST:
         raise click.BadParameter(f"{value!r}: expected a time such as 1h, 10m or 90s")
     return seconds
+
+
+def _png(ctx: click.Context, parameter: click.Parameter, value: Path | None) -> Path | None:
+    """A file of the one kind that is written."""
+    if value is not None and value.suffix.lower() != ".png":
+        raise click.BadParameter(f"'{value}': pictures are written as PNG, expected a name such as shot.png")
+    return value
 
 
 @click.command(cls=ScriptCommand, help=HELP, epilog=EPILOG, short_help="Run a PC.")
@@ -162,6 +182,7 @@ def _interval(ctx: click.Context, parameter: click.Parameter, value: str | None)
     "--screenshot",
     metavar="FILE.png",
     type=click.Path(dir_okay=False, writable=True, path_type=Path),
+    callback=_png,
     help="Write the final screen as a picture, also when a step failed.",
 )
 @on_exit_option("ask", "the guest's")
@@ -203,6 +224,7 @@ def _interval(ctx: click.Context, parameter: click.Parameter, value: str | None)
     type=click.Path(path_type=Path),
     help="Bytes written to port 402h, where SeaBIOS and others tell what they do.",
 )
+@click.option("--json", "as_json", is_flag=True, help="Print one line of JSON at the end, not the screen.")
 @click.option("-q", "--quiet", is_flag=True, help="No final screen and no notes; errors only.")
 @click.pass_context
 def run(ctx: click.Context, /, disks: tuple[Path, ...], **options: Any) -> None:

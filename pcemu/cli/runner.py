@@ -16,7 +16,8 @@ from pcemu.cli.disks import SessionDisk, open_disks
 from pcemu.cli.on_exit import OnExit
 from pcemu.cli.output import complain, held, note, result
 from pcemu.cli.outputs import refuse_images
-from pcemu.cli.script import Step
+from pcemu.cli.report import ENDED, FAILED, INTERRUPTED, TIMEOUT, Awaited, Report
+from pcemu.cli.script import Step, Until
 from pcemu.cli.signals import Interrupted, Interrupts
 from pcemu.cli.ui import HEADLESS, TERMINAL, WINDOW, choose
 from pcemu.cli.upkeep import Upkeep
@@ -65,6 +66,7 @@ class Options:
     bios: Path | None
     vgabios: Path | None
     quiet: bool
+    as_json: bool
 
     @property
     def outputs(self) -> list[tuple[str, Path | None]]:
@@ -91,10 +93,23 @@ class Runner:
         self._host_errors: list[str] = []
         self._tell_host_error: Callable[[str], None] = complain
         self._asker = TerminalAsker(self._interrupts)
+        self._report = Report()
         self._upkeep: Upkeep
 
     def run(self) -> int:
         """The whole session. PcemuError when it cannot even begin."""
+        report = self._report
+        try:
+            report.exit_code = self._run()
+        except PcemuError as error:
+            report.error, report.exit_code = str(error), error.exit_code
+            raise
+        finally:
+            if self._options.as_json:
+                result(report.line())
+        return report.exit_code
+
+    def _run(self) -> int:
         options = self._options
         if self._ui == TERMINAL and options.serial == "stdout":
             raise UsageError("--serial stdout: the screen is shown there; use file:PATH, pty or --headless")
@@ -116,6 +131,7 @@ class Runner:
                 serial = open_serial(options.serial, self._on_sink_error)
                 stack.callback(serial.close)
                 pc = self._machine(disks, serial, stack)
+            self._report.outcome = FAILED  # until it is known better
             if serial.description:
                 note(f"COM1 is {serial.description}")
                 if self._ui == TERMINAL:  # where the note waits for the end
@@ -169,6 +185,7 @@ class Runner:
     def _settle(self, disks: Sequence[SessionDisk], ending: Ending) -> int:
         """Do with the session what the user wants; the exit code, 0 when that worked."""
         options = self._options
+        self._report.note_disks(disks)
         # Who sent SIGTERM or SIGHUP is not there to be asked.
         gone = isinstance(ending, Interrupted) and not ending.by_user
         on_exit = OnExit(
@@ -181,7 +198,10 @@ class Runner:
             working=self._view.working if self._view is not None else None,
             refused=self._refuse,
         )
-        return on_exit.settle()
+        try:
+            return on_exit.settle()
+        finally:
+            self._report.note_decision(on_exit.decision, disks)
 
     def _whom_to_ask(self) -> Asker | None:
         """The user, in a view or on the terminal; None when there is nobody."""
@@ -293,10 +313,18 @@ class Runner:
 
         self._upkeep.wait = wait
         pc.pacer.after_step = after_step
-        for step in self._options.steps:
-            step.play(pc, timeout)
+        self._play_steps(pc, timeout)
         if not self._options.steps:
             pc.run(timeout)
+
+    def _play_steps(self, pc: Machine, timeout: float) -> None:
+        steps = self._options.steps
+        self._report.until = [Awaited(step.text) for step in steps if isinstance(step, Until)]
+        awaited = iter(self._report.until)
+        for step in steps:
+            step.play(pc, timeout)
+            if isinstance(step, Until):
+                next(awaited).at = round(pc.now, 6)
 
     def _open_view(self, disks: Sequence[SessionDisk], stack: ExitStack) -> None:
         """Open the window or take the terminal, where one is wanted."""
@@ -342,8 +370,7 @@ class Runner:
         pc.pacer.after_step = after_step
         pc.pacer.wait = view.wait
         self._tell_host_error = view.alarm
-        for step in self._options.steps:
-            step.play(pc, self._options.timeout or NO_TIMEOUT)
+        self._play_steps(pc, self._options.timeout or NO_TIMEOUT)
         while True:
             pc.run(LIVE_STRETCH)
 
@@ -352,21 +379,33 @@ class Runner:
     def _show_end(self, pc: Machine, ending: Ending) -> int:
         """Show the final screen where it is wanted and why the session ended; the exit code."""
         failed = isinstance(ending, PcemuError)
-        if not self._options.quiet and (failed or not self._live):
-            result(pc.screen.text.rstrip())
+        self._note_end(pc, ending)
+        if not self._options.quiet and not self._options.as_json and (failed or not self._live):
+            result(self._report.screen)
         code = 0
         if self._options.screenshot is not None:
             try:
                 pc.screenshot(self._options.screenshot)
+                self._report.screenshot = str(self._options.screenshot.resolve())
             except PcemuError as error:
                 complain(str(error))
-                code = error.exit_code
+                self._report.error, code = str(error), error.exit_code
         if ending is not None:
             complain(str(ending))
             if failed:
                 self._tell_in_view("The session cannot go on", str(ending))
             code = ending.exit_code
         return code
+
+    def _note_end(self, pc: Machine, ending: Ending) -> None:
+        """What the report says of the guest."""
+        report = self._report
+        report.screen = pc.screen.text.rstrip()
+        report.virtual_seconds = pc.now
+        report.error = None if ending is None else str(ending)
+        report.outcome = {GuestError: FAILED, TimeoutReached: TIMEOUT, Interrupted: INTERRUPTED}.get(
+            type(ending), ENDED
+        )
 
 
 def _pass_on(serial: SerialEnd, pc: Machine) -> None:

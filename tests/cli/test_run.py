@@ -286,8 +286,9 @@ def test_a_rom_that_is_given_is_started_and_its_log_kept(run: Run, tmp_path: Pat
 
 @pytest.mark.parametrize("option", ["--serial", "--debug-console", "--firmware-log", "--screenshot"])
 def test_no_output_goes_into_an_image(run: Run, tmp_path: Path, option: str) -> None:
-    parent = image(tmp_path / "parent.img", READY + IDLE)
-    child = tmp_path / "child.vhd"
+    raw, vhd = (".png", ".png") if option == "--screenshot" else (".img", ".vhd")
+    parent = image(tmp_path / f"parent{raw}", READY + IDLE)
+    child = tmp_path / f"child{vhd}"
     create_differencing(child, parent)
     before = fingerprint(parent), fingerprint(child)
     for disk, target in ((parent, parent), (child, child), (child, parent)):
