@@ -23,7 +23,7 @@ from pcemu.machine import Machine, MachineConfig
 from pcemu.session.background import LiveCommit
 from pcemu.session.record import State
 from pcemu.session.session import Session
-from tests.guests.freedos import DATE, FreeDos, HostView
+from tests.guests.freedos import DATE, FreeDos, HostView, contents
 
 COMMAND = [sys.executable, "-c", "from pcemu.cli import main; main()"]
 
@@ -57,6 +57,14 @@ def host_view(path: Path, folder: Path) -> HostView:
     drive = RawDrive(path, read_only=True)
     try:
         return HostView(drive, folder)
+    finally:
+        drive.close()
+
+
+def host_contents(path: Path) -> bytes:
+    drive = RawDrive(path, read_only=True)
+    try:
+        return contents(drive)
     finally:
         drive.close()
 
@@ -107,9 +115,13 @@ def test_keep_resume_commit(disk: Path, tmp_path: Path) -> None:
     assert {"ONE.TXT", "TWO.TXT"} <= set(host.names())
 
 
-def test_what_the_prompt_says(disk: Path) -> None:
+def test_what_the_prompt_says(disk: Path, tmp_path: Path) -> None:
+    note = tmp_path / "A rather long name.text"
+    note.write_text("long")
+    assert pcemu("disk", "put", "--commit", note, f"{disk}:/").returncode == 0
     with guest(disk) as (session, dos):
         dos.write("autoexec.bat", "echo hello")
+        dos.run("del arathe~1.tex")
         dos.run("ren fdconfig.sys config.old")
         dos.run("del fdos\\bin\\du.exe")
         for folder in ("a", "a\\b", "a\\b\\c"):
@@ -118,12 +130,13 @@ def test_what_the_prompt_says(disk: Path) -> None:
         lines = describe(session.changes())
         session.discard()
     assert lines[1].startswith("C: FAT16, ")
-    assert lines[1].endswith(": 4 added, 1 modified, 1 deleted, 1 renamed")
+    assert lines[1].endswith(": 4 added, 1 modified, 2 deleted, 1 renamed")
     assert [line.strip() for line in lines[2:]] == [
         "+ C:\\A\\",
         "+ C:\\A\\B\\",
         "+ C:\\A\\B\\C\\",
         "+ C:\\A\\B\\C\\NEW.TXT  11 bytes",
+        "- C:\\A rather long name.text  4 bytes",
         "~ C:\\AUTOEXEC.BAT  69 → 12 bytes",
         "> C:\\FDCONFIG.SYS is now C:\\CONFIG.OLD",
         "- C:\\FDOS\\BIN\\DU.EXE  " + lines[-1].rpartition("  ")[2],
@@ -180,6 +193,7 @@ def test_two_machines_on_one_disk(disk: Path, tmp_path: Path) -> None:
         first.write("first.txt", "of the first")
         second.write("second.txt", "of the second")
         assert "first" not in second.run("dir /b *.txt").lower()
+        before = contents(one.drive), contents(two.drive)
         one.keep()
         two.keep()
     refused = pcemu("session", "commit", disk)
@@ -189,6 +203,10 @@ def test_two_machines_on_one_disk(disk: Path, tmp_path: Path) -> None:
     host = host_view(disk, tmp_path)
     host.check()
     assert host.read("FIRST.TXT") == b"of the first\r\n"
+    assert host_contents(disk) == before[0]
+    with Session(disk, "two") as two:
+        assert contents(two.start()) == before[1]
+        two.keep()
     with guest(disk, "two") as (two, second):
         names = second.run("dir /b *.txt").split()
         assert names == ["SECOND.TXT"]
