@@ -15,14 +15,14 @@ from statistics import median
 from rich.console import Console
 from rich.table import Table
 
-from tools.benchmarks import booting, drives, qemu, speed, window
+from tools.benchmarks import booting, drives, nbd, qemu, speed, window
 from tools.benchmarks.figures import Benchmark, Result, Sample, Unavailable
 
 NAMES = (
     "boot", "jemmex", "post", "int", "port", "protected", "modify", "disk", "memory", "idle", "rss", "window",
-    *drives.NAMES,
+    *drives.NAMES, *nbd.NAMES,
 )  # fmt: skip
-GROUPS = {"drives": drives.NAMES}
+GROUPS = {"drives": drives.NAMES, "nbd": nbd.NAMES}
 WIDTH = 130  # of the table where there is no terminal
 
 
@@ -60,8 +60,9 @@ def main() -> int:
 
 def _choose(names: Sequence[str], folder: Path, console: Console) -> list[Benchmark]:
     """The benchmarks that can run here."""
-    of_drives = drives.Drives(folder).benchmarks()
-    benchmarks = {benchmark.name: benchmark for benchmark in (*speed.BENCHMARKS, *of_drives)}
+    of_drives = drives.Drives(folder)
+    engine = (*of_drives.benchmarks(), *nbd.Nbd(folder, of_drives).benchmarks())
+    benchmarks = {benchmark.name: benchmark for benchmark in (*speed.BENCHMARKS, *engine)}
     if not benchmarks.keys() >= set(names):
         try:
             image = booting.find_freedos(folder)

@@ -63,7 +63,7 @@ class Drives:
     # -- images -----------------------------------------------------------------------------------
 
     @cached_property
-    def _base(self) -> Path:
+    def base(self) -> Path:
         """A raw image full of data, which nothing writes to."""
         path = self._folder / "base.img"
         with path.open("wb") as file:
@@ -72,12 +72,12 @@ class Drives:
         return path
 
     @cached_property
-    def _heads(self) -> dict[int, Path]:
+    def heads(self) -> dict[int, Path]:
         """Chains of that many children, by their heads; each layer wrote its share of the pieces."""
         return {depth: self._chain(depth) for depth in DEPTHS}
 
     def _chain(self, depth: int) -> Path:
-        parent = self._base
+        parent = self.base
         for layer, numbers in enumerate(_shares(depth)):
             path = self._folder / f"chain{depth}-{layer}.vhd"
             create_differencing(path, parent)
@@ -89,11 +89,11 @@ class Drives:
         return parent
 
     @cached_property
-    def _qemu_heads(self) -> dict[int, Path]:
+    def qemu_heads(self) -> dict[int, Path]:
         return {depth: self._qemu_chain(depth) for depth in DEPTHS}
 
     def _qemu_chain(self, depth: int) -> Path:
-        parent = self._base
+        parent = self.base
         for layer, numbers in enumerate(_shares(depth)):
             path = self._folder / f"chain{depth}-{layer}.qcow2"
             qemu_img.create(path, "qcow2", parent=parent)
@@ -120,8 +120,8 @@ class Drives:
     def read(self) -> Sample:
         """Random and sequential reads through chains."""
         sample: Sample = {}
-        drives = [open_drive(self._heads[depth], read_only=True) for depth in DEPTHS]
-        with self._base.open("rb") as file:
+        drives = [open_drive(self.heads[depth], read_only=True) for depth in DEPTHS]
+        with self.base.open("rb") as file:
             bare = _preadv(file.fileno())
             rates = _random_reads(*[drive.read for drive in drives], bare)
         for key, rate in zip(("random-1", "random-64", "random-1/bare preadv"), rates, strict=True):
@@ -129,12 +129,12 @@ class Drives:
         for drive in drives:
             drive.close()
         sample["random-64/1 layer"] = sample["random-1"]
-        sample["sequential"] = _sequential_reads(self._heads[1])
+        sample["sequential"] = _sequential_reads(self.heads[1])
         if not self._peer:
             return sample
         for depth in DEPTHS:
             took = qemu_img.bench(
-                self._qemu_heads[depth],
+                self.qemu_heads[depth],
                 "qcow2",
                 count=READS_OF_QEMU,
                 size=4 * KIB,
@@ -143,7 +143,7 @@ class Drives:
             ).processor
             sample[f"random-{depth}/{PEER}"] = READS_OF_QEMU / took / 1000
         count = SEQUENTIAL // MIB
-        took = qemu_img.bench(self._qemu_heads[1], "qcow2", count=count, size=MIB, step=MIB).processor
+        took = qemu_img.bench(self.qemu_heads[1], "qcow2", count=count, size=MIB, step=MIB).processor
         sample[f"sequential/{PEER}"] = SEQUENTIAL / took / 1e9
         return sample
 
@@ -215,7 +215,7 @@ class Drives:
         sample = {"create": (time.perf_counter() - start) / OPENINGS * 1000}
         for child in children:
             child.unlink()
-        head = self._heads[64]
+        head = self.heads[64]
         start = time.process_time()
         for _ in range(OPENINGS):
             open_drive(head).close()
@@ -227,7 +227,7 @@ class Drives:
             command = (PEER, "create", "-q", "-f", "qcow2", "-b", large, "-F", "qcow2", child)
             sample[f"create/{PEER}"] = qemu_img.beyond_start(*command).wall * 1000
             child.unlink()
-            took = qemu_img.beyond_start(qemu_img.IO, "-f", "qcow2", "-c", "quit", self._qemu_heads[64])
+            took = qemu_img.beyond_start(qemu_img.IO, "-f", "qcow2", "-c", "quit", self.qemu_heads[64])
             sample[f"open/{PEER}"] = took.processor * 1000
         return sample
 
