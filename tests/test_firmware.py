@@ -3,24 +3,33 @@
 from __future__ import annotations
 
 import datetime
+import os
 import struct
+from pathlib import Path
 
 import pytest
 
 from pcemu.clock import Clock
 from pcemu.devices.fw_cfg import FwCfg
 from pcemu.devices.rtc import Mc146818
-from pcemu.drives.drive import Geometry
+from pcemu.drives.drive import SECTOR_SIZE, Drive, Geometry
+from pcemu.drives.raw import RawDrive
 from pcemu.firmware import configuration, fill_cmos, translation
 from pcemu.irq import IrqLine
 from pcemu.memory import MEBIBYTE
-from pcemu.testing.memory_drive import MemoryDrive
 
 NONE, LBA, LARGE = 0, 1, 2
 CYLINDER = 16 * 63
 
 
-def cmos(mebibytes: int, *disks: MemoryDrive | None) -> list[int]:
+def blank(folder: Path, sectors: int) -> Drive:
+    path = folder / f"{sectors}.img"
+    path.touch()
+    os.truncate(path, sectors * SECTOR_SIZE)
+    return RawDrive(path, read_only=True)
+
+
+def cmos(mebibytes: int, *disks: Drive | None) -> list[int]:
     rtc = Mc146818(Clock(), IrqLine(lambda level: None), datetime.datetime(2000, 1, 1))
     fill_cmos(rtc, mebibytes * MEBIBYTE, disks)
     return [rtc.peek(index) for index in range(0x80)]
@@ -42,8 +51,8 @@ def test_cmos_tells_the_memory(mebibytes: int, above_1: int, above_16: int) -> N
     assert found[0x34] | found[0x35] << 8 == above_16
 
 
-def test_cmos_has_a_checksum() -> None:
-    found = cmos(32, MemoryDrive(4096))
+def test_cmos_has_a_checksum(tmp_path: Path) -> None:
+    found = cmos(32, blank(tmp_path, 4096))
     assert sum(found[0x10:0x2E]) == found[0x2E] << 8 | found[0x2F]
 
 
@@ -58,8 +67,8 @@ def test_cmos_tells_of_coprocessor_and_boot_order_but_of_no_floppy() -> None:
     ("cylinders", "expected"),
     [(1, NONE), (1024, NONE), (1025, LARGE), (8192, LARGE), (8193, LBA), (16383, LBA)],
 )
-def test_translation_of_an_unformatted_disk_goes_by_its_size(cylinders: int, expected: int) -> None:
-    assert translation(MemoryDrive(cylinders * CYLINDER), None) == expected
+def test_translation_of_a_blank_disk_goes_by_its_size(tmp_path: Path, cylinders: int, expected: int) -> None:
+    assert translation(blank(tmp_path, cylinders * CYLINDER), None) == expected
 
 
 @pytest.mark.parametrize(
@@ -75,15 +84,15 @@ def test_translation_of_an_unformatted_disk_goes_by_its_size(cylinders: int, exp
     ],
 )
 def test_translation_leads_to_the_geometry_that_the_disk_was_made_with(
-    heads: int, cylinders: int, expected: int
+    tmp_path: Path, heads: int, cylinders: int, expected: int
 ) -> None:
-    disk = MemoryDrive(heads * cylinders * 63)
+    disk = blank(tmp_path, heads * cylinders * 63)
     assert translation(disk, Geometry(cylinders, heads, 63)) == expected
 
 
-def test_cmos_has_two_bits_of_translation_for_each_disk() -> None:
-    disks = (MemoryDrive(1025 * CYLINDER), None, MemoryDrive(8193 * CYLINDER), MemoryDrive(100))
-    assert cmos(32, *disks)[0x39] == LARGE | LBA << 4
+def test_cmos_has_two_bits_of_translation_for_each_disk(tmp_path: Path) -> None:
+    disks = [blank(tmp_path, sectors) for sectors in (1025 * CYLINDER, 8193 * CYLINDER, 100)]
+    assert cmos(32, disks[0], None, *disks[1:])[0x39] == LARGE | LBA << 4
 
 
 def test_fw_cfg_describes_the_machine() -> None:

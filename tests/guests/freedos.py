@@ -11,6 +11,7 @@ import subprocess
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from types import TracebackType
+from typing import Any
 
 from pcemu.drives.drive import SECTOR_SIZE, Drive
 from pcemu.drives.overlay import MemoryOverlay
@@ -47,7 +48,10 @@ def unpack(name: str, sha256: str, folder: Path) -> Path:
 
 
 class FreeDos:
-    """A machine whose first disk is FreeDOS' (``image`` is never written), booted to the prompt."""
+    """A machine whose first disk is FreeDOS' (``image`` is never written), booted to the prompt.
+
+    ``config``: what else there is in a MachineConfig.
+    """
 
     def __init__(
         self,
@@ -56,10 +60,11 @@ class FreeDos:
         date: datetime.datetime = DATE,
         serial: Callable[[int], None] | None = None,
         memory: int = 32,
+        **config: Any,
     ) -> None:
         self.disk = MemoryOverlay(RawDrive(image, read_only=True))
         self.pc = Machine(
-            MachineConfig(disks=[self.disk, *others], date=date, serial=serial, memory=memory)
+            MachineConfig(disks=[self.disk, *others], date=date, serial=serial, memory=memory, **config)
         )
         self.wait_for_prompt()
 
