@@ -31,7 +31,6 @@ IDLE = 100
 PATIENCE = 20.0  # s
 TURNS = 3
 DEPTH = 64
-QUIET = {"stdin": subprocess.DEVNULL, "stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
 TICKS = os.sysconf("SC_CLK_TCK") if hasattr(os, "sysconf") else 100
 
 
@@ -147,7 +146,8 @@ class _Server:
 @contextlib.contextmanager
 def _running(command: Sequence[str], path: Path) -> Iterator[_Server]:
     path.unlink(missing_ok=True)
-    process = subprocess.Popen(command, **QUIET)
+    quiet = subprocess.DEVNULL
+    process = subprocess.Popen(command, stdin=quiet, stdout=quiet, stderr=quiet)
     try:
         stop = time.monotonic() + PATIENCE
         while not _listens(path):
