@@ -68,10 +68,11 @@ def rebuild(folder: SessionFolder, damage: str, now: float, host: Host) -> Journ
     ``damage`` says what is the matter with the old one; nothing, when there is none.
     """
     journal = Journal(image=folder.image, created=now)
-    if not damage:
-        for path in folder.drives().values():  # a crash came before the first journal
+    drives = {} if folder.is_new else folder.drives()
+    if drives and not damage:
+        for path in drives.values():  # a crash came before the first journal
             remove_if_empty(path, host)
-    drives = folder.drives()
+        drives = folder.drives()
     if not drives:
         return journal
     order = _order(folder, drives, damage)

@@ -44,6 +44,7 @@ class SessionFolder:
         self.name = name
         self.path = folder
         self.host = host
+        self.is_new = False  # when it was locked, there was no trace of it
         self._lock: HostFile | None = None
 
     @property
@@ -67,9 +68,12 @@ class SessionFolder:
 
     def drives(self) -> dict[int, str]:
         """The drives that are there, by number."""
+        return self._drives_among(self._names())
+
+    def _drives_among(self, names: list[str]) -> dict[int, str]:
         found = {}
         start = f"{self.name}-"
-        own = [name for name in self._names() if name.startswith(start)]  # among those of many sessions
+        own = [name for name in names if name.startswith(start)]  # among those of many sessions
         for name in own:
             match = DRIVE.fullmatch(name.removeprefix(self.name))
             if match:
@@ -89,7 +93,18 @@ class SessionFolder:
 
     def exists(self) -> bool:
         """True when there is any trace of the session."""
-        return self.name + JOURNAL in self._names() or bool(self.drives())
+        if self._is_unknown():
+            return False
+        names = self._names()
+        return self.name + JOURNAL in names or bool(self._drives_among(names))
+
+    def _is_unknown(self) -> bool:
+        """No trace of the session, told by three names: to list those of hundreds takes longer."""
+        for path in (self.journal, self.lock_path, self.drive(1)):
+            with contextlib.suppress(FileNotFoundError, NotADirectoryError):
+                self.host.stat(path)
+                return False
+        return True
 
     def _names(self) -> list[str]:
         try:
@@ -118,6 +133,7 @@ class SessionFolder:
         flags = os.O_RDWR | os.O_CREAT | O_PLAIN
         for _ in range(LOCK_TRIES):
             self.make()
+            self.is_new = self._is_unknown()
             try:
                 fd = retried(self.host.calls.open, self.lock_path, flags)
             except FileNotFoundError:  # the last session was just removed, and the folder with it

@@ -15,14 +15,14 @@ from statistics import median
 from rich.console import Console
 from rich.table import Table
 
-from tools.benchmarks import booting, drives, nbd, qemu, speed, window
+from tools.benchmarks import booting, drives, nbd, qemu, remote, sharing, speed, window
 from tools.benchmarks.figures import Benchmark, Result, Sample, Unavailable
 
 NAMES = (
     "boot", "jemmex", "post", "int", "port", "protected", "modify", "disk", "memory", "idle", "rss", "window",
-    *drives.NAMES, *nbd.NAMES,
+    *drives.NAMES, *nbd.NAMES, *remote.NAMES, *sharing.NAMES,
 )  # fmt: skip
-GROUPS = {"drives": drives.NAMES, "nbd": nbd.NAMES}
+GROUPS = {"drives": drives.NAMES, "nbd": nbd.NAMES, "remote": remote.NAMES, "sharing": sharing.NAMES}
 WIDTH = 130  # of the table where there is no terminal
 
 
@@ -61,12 +61,20 @@ def main() -> int:
 def _choose(names: Sequence[str], folder: Path, console: Console) -> list[Benchmark]:
     """The benchmarks that can run here."""
     of_drives = drives.Drives(folder)
-    engine = (*of_drives.benchmarks(), *nbd.Nbd(folder, of_drives).benchmarks())
+    engine = (
+        *of_drives.benchmarks(),
+        *nbd.Nbd(folder, of_drives).benchmarks(),
+        *sharing.Sharing(folder).benchmarks(),
+    )
     benchmarks = {benchmark.name: benchmark for benchmark in (*speed.BENCHMARKS, *engine)}
     if not benchmarks.keys() >= set(names):
         try:
             image = booting.find_freedos(folder)
-            of_freedos = (*booting.Booting(image).benchmarks(), *window.Window(image).benchmarks())
+            of_freedos = [
+                *booting.Booting(image).benchmarks(),
+                *window.Window(image).benchmarks(),
+                *remote.Remote(image).benchmarks(),
+            ]
             benchmarks |= {benchmark.name: benchmark for benchmark in of_freedos}
         except Unavailable as reason:
             console.print(f"not measured: {reason}")
