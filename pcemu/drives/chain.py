@@ -40,6 +40,7 @@ MAP_MEMORY = 32 << 20
 ENTRY_MEMORY = 400  # roughly, without owners and places
 
 NO_LAYER = -1
+FEW_UNITS = 64  # of which each is looked at
 NOWHERE = -1 << 40  # still negative when offsets inside a unit are added
 LAYER_OF_PLACE = SECTOR_SIZE - 1
 OFFSET_OF_PLACE = -SECTOR_SIZE
@@ -233,6 +234,9 @@ class Chain:
     def runs(self, lba: int, count: int) -> Iterator[Run]:
         """Who owns the sectors of a range: ascending runs that cover it without gaps."""
         end = lba + count
+        if count >> self._unit_shift >= FEW_UNITS:
+            yield from _joined(self._parts(lba, end))
+            return
         run: Run | None = None
         while lba < end:
             index = lba >> self._unit_shift
@@ -242,9 +246,7 @@ class Chain:
             for part in self._unit_runs(unit, lba, first, stop):
                 if run is None:
                     run = part
-                elif run.layer == part.layer and (
-                    run.layer == NO_LAYER or run.offset + run.sectors * SECTOR_SIZE == part.offset
-                ):
+                elif _follows(run, part):
                     run = run._replace(sectors=run.sectors + part.sectors)
                 else:
                     yield run
@@ -252,6 +254,41 @@ class Chain:
             lba += stop - first
         if run is not None:
             yield run
+
+    def _parts(self, lba: int, end: int) -> Iterator[Run]:
+        """As :meth:`runs`, of a large range, not joined: where no layer has a block nothing is looked at."""
+        step = self._unit_sectors * (FEW_UNITS // 2)
+        for start, stop, written in self._stretches(lba, end):
+            if written:
+                for at in range(start, stop, step):
+                    yield from self.runs(at, min(step, stop - at))
+            else:
+                yield from self._parts_below(start, stop)
+
+    def _stretches(self, lba: int, end: int) -> Iterator[tuple[int, int, bool]]:
+        """(from, to, False where no layer has a block) of a range."""
+        shift = self._unit_shift
+        low, high = lba >> shift, -(-end >> shift)
+        written = np.zeros(high - low, np.bool_)
+        for layer in self._layers:
+            if isinstance(layer, SparseLayer):
+                per_block = layer.block_sectors >> shift
+                units = layer.blocks_between(lba, end)[:, None] * per_block + np.arange(per_block) - low
+                written[units[(units >= 0) & (units < high - low)]] = True
+        edges = (np.flatnonzero(written[1:] != written[:-1]) + (low + 1)).tolist()
+        flag = bool(written[0])
+        for first, last in pairwise([low, *edges, high]):
+            yield max(lba, first << shift), min(end, last << shift), flag
+            flag = not flag
+
+    def _parts_below(self, lba: int, end: int) -> Iterator[Run]:
+        """The runs of a range in which no layer has a block: the flat base's, as far as it goes."""
+        base = self._layers[0]
+        stop = lba if isinstance(base, SparseLayer) else max(lba, min(end, base.sectors))
+        if lba < stop:
+            yield Run(lba, stop - lba, 0, lba * SECTOR_SIZE)
+        if stop < end:
+            yield Run(stop, end - stop, NO_LAYER, 0)
 
     def _unit_runs(self, unit: Unit, lba: int, first: int, stop: int) -> Iterator[Run]:
         """The runs of sectors ``first`` to before ``stop`` of a unit; ``lba`` is the first one's."""
@@ -369,3 +406,24 @@ def _owners_and_places(
 def _consecutive(start: int, first: int, stop: int) -> array[int]:
     """The places of some grains of a unit that lies at ``start``."""
     return array("q", range(start + first * GRAIN_SIZE, start + stop * GRAIN_SIZE, GRAIN_SIZE))
+
+
+def _follows(run: Run, part: Run) -> bool:
+    """True when a part lies right behind a run, in the same layer."""
+    return run.layer == part.layer and (
+        run.layer == NO_LAYER or run.offset + run.sectors * SECTOR_SIZE == part.offset
+    )
+
+
+def _joined(parts: Iterator[Run]) -> Iterator[Run]:
+    """The same, in as few pieces as they make."""
+    run: Run | None = None
+    for part in parts:
+        if run is not None and _follows(run, part):
+            run = run._replace(sectors=run.sectors + part.sectors)
+        else:
+            if run is not None:
+                yield run
+            run = part
+    if run is not None:
+        yield run

@@ -150,6 +150,12 @@ class SparseLayer:
         """The numbers of the blocks that are here, ascending."""
         return np.flatnonzero(np.frombuffer(self._bat, np.uint32) != NO_BLOCK).tolist()
 
+    def blocks_between(self, lba: int, end: int) -> np.ndarray[tuple[int], np.dtype[np.intp]]:
+        """The numbers of the blocks that are here and have sectors from ``lba`` to before ``end``."""
+        first = lba >> self._block_shift
+        part = self._bat[first : -(-end >> self._block_shift)]
+        return np.flatnonzero(np.array(part, np.uint32) != NO_BLOCK) + first
+
     def is_empty(self) -> bool:
         """True when nothing was ever written."""
         return not self.blocks()

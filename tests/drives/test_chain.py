@@ -13,7 +13,7 @@ import pytest
 
 from pcemu.drives import chain as chain_module
 from pcemu.drives import sparse as sparse_module
-from pcemu.drives.chain import NO_LAYER, Chain
+from pcemu.drives.chain import NO_LAYER, Chain, Run
 from pcemu.drives.create import create_differencing, create_dynamic, create_fixed
 from pcemu.drives.hostfile import HOST, Host, SystemCalls
 from pcemu.drives.open import open_drive, open_layer
@@ -23,7 +23,7 @@ from pcemu.drives.raw import FlatDrive
 from pcemu.drives.sparse import SparseLayer, bit_runs
 from pcemu.testing.drive_conformance import check_refusals, contents, exercise
 from pcemu.testing.memory_drive import MemoryDrive
-from tests.drives.images import fill
+from tests.drives.images import fill, make_base
 
 MIB = 1 << 20
 
@@ -362,4 +362,50 @@ def test_a_format_that_is_named_is_kept(tmp_path: Path) -> None:
     create_fixed(tmp_path / "disk.vhd", MIB)
     drive = open_drive(tmp_path / "disk.vhd", format=Format.FIXED)
     assert isinstance(drive, FlatDrive) and drive.sectors == 2048
+    drive.close()
+
+
+@pytest.mark.parametrize("base", ["raw", "fixed", "dynamic"])
+@pytest.mark.parametrize("more", [0, 77 * 512])
+def test_runs_of_a_large_range_are_those_of_small_ones(base: str, more: int, tmp_path: Path) -> None:
+    """Where no layer has a block nothing is looked at, so that a range may be terabytes."""
+    size = 300 * MIB + 512
+    path = tmp_path / "base"
+    make_base(path, base, size, 4 * MIB)
+    for number, block_size in enumerate((2 * MIB, 512 << 10, 16 * MIB)):
+        if number or base != "raw":
+            drive = open_drive(path)
+            for lba in (0, 5000, drive.sectors // 2 + 4095, drive.sectors - 9):
+                drive.write(lba + number * 8192 % 9, b"x" * 512)
+            drive.close()
+        create_differencing(tmp_path / f"{number}.vhd", path, size=size + more, block_size=block_size)
+        path = tmp_path / f"{number}.vhd"
+    drive = open_chain(path)
+    whole = list(drive.runs(0, drive.sectors))
+    assert sum(run.sectors for run in whole) == drive.sectors
+    for lba, count in ((0, drive.sectors), (4097, drive.sectors - 5000), (drive.sectors - 1, 1)):
+        small: list[Run] = []
+        for at in range(lba, lba + count, 4096):
+            for run in drive.runs(at, min(4096, lba + count - at)):
+                last = small[-1] if small else None
+                behind = 0 if last is None else last.offset + last.sectors * 512 * (last.layer != NO_LAYER)
+                if last is not None and (last.layer, behind) == (run.layer, run.offset):
+                    small[-1] = last._replace(sectors=last.sectors + run.sectors)
+                else:
+                    small.append(run)
+        assert list(drive.runs(lba, count)) == small
+    drive.close()
+
+
+def test_the_runs_of_an_empty_terabyte_are_found_at_once(tmp_path: Path) -> None:
+    create_dynamic(tmp_path / "base.vhd", 1 << 40)
+    create_differencing(tmp_path / "child.vhd", tmp_path / "base.vhd")
+    drive = open_chain(tmp_path / "child.vhd")
+    drive.write(1 << 30, b"x" * 512)
+    assert [run[:3] for run in drive.runs(0, drive.sectors)] == [
+        (0, 1 << 30, NO_LAYER),
+        (1 << 30, 1, 1),
+        ((1 << 30) + 1, drive.sectors - (1 << 30) - 1, NO_LAYER),
+    ]
+    assert len(drive._map) < 100000
     drive.close()
