@@ -231,3 +231,24 @@ def test_a_fault_in_a_double_fault_shuts_the_processor_down(code: str, public: b
     board.cpu.reset()
     assert not board.cpu.protected
     assert board.said == b"begin\n"
+
+
+@pytest.mark.parametrize("public", [False, True], ids=["live", "public"])
+def test_where_no_memory_is_there_are_invalid_instructions(public: bool) -> None:
+    """The open bus reads as FF FF. A block that runs off the end of RAM faults at its begin (a known limit)."""
+    code = """
+        TRY
+        mov     eax, 0x70000000
+        jmp     eax
+        END_TRY
+        TRY
+        mov     eax, 0x1000000 - 2      ; an instruction that reaches behind the last byte
+        mov     word [eax], 0x05C7
+        jmp     eax
+        END_TRY
+"""
+    lines = [line.split()[:4] for line in Board(code, public).run().splitlines()]
+    assert lines == [
+        ["00000006", "00000000", "70000000", "00000008"],
+        ["00000006", "00000000", "00FFFFFE", "00000008"],
+    ]

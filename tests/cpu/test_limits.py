@@ -69,6 +69,13 @@ def test_a_word_at_offset_ffffh_is_read_across_the_segments_end() -> None:
     assert guest.word() == 0x1234
 
 
+def test_a_push_with_the_stack_pointer_at_1_wraps() -> None:
+    """A processor shuts down, for want of a place where #SS could be pushed."""
+    guest = Guest("mov ax, 0x1234\nmov sp, 1\npush ax\nmov [0x2000], sp")
+    guest.run()
+    assert guest.word() == 0xFFFF
+
+
 def test_the_fetch_of_the_next_page_faults_before_the_rest_of_the_block() -> None:
     """A block that runs on into an absent page: EIP is its begin, and nothing of it has been done yet."""
     code = """
