@@ -235,7 +235,7 @@ def test_a_fault_in_a_double_fault_shuts_the_processor_down(code: str, public: b
 
 @pytest.mark.parametrize("public", [False, True], ids=["live", "public"])
 def test_where_no_memory_is_there_are_invalid_instructions(public: bool) -> None:
-    """The open bus reads as FF FF. A block that runs off the end of RAM faults at its begin (a known limit)."""
+    """The open bus reads as FF FF. A block that runs off the end of RAM faults at its begin."""
     code = """
         TRY
         mov     eax, 0x70000000
