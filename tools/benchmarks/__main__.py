@@ -19,7 +19,8 @@ from tools.benchmarks import booting, drives, nbd, qemu, remote, sharing, speed,
 from tools.benchmarks.figures import Benchmark, Result, Sample, Unavailable
 
 NAMES = (
-    "boot", "jemmex", "post", "int", "port", "protected", "modify", "disk", "memory", "idle", "rss", "window",
+    *("boot", "jemmex", "seabios", "post", "int", "port", "protected"),
+    *("modify", "disk", "memory", "idle", "rss", "window"),
     *drives.NAMES, *nbd.NAMES, *remote.NAMES, *sharing.NAMES,
 )  # fmt: skip
 GROUPS = {"drives": drives.NAMES, "nbd": nbd.NAMES, "remote": remote.NAMES, "sharing": sharing.NAMES}

@@ -11,6 +11,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Sequence
 from pathlib import Path
 
 from tools.benchmarks import qemu
@@ -22,6 +23,7 @@ SHA256 = "0ca69aa705c11b9cde8e27effc39f8f872d0623e2c452765107856b55c7589e2"
 PROMPT = "C:\\>"
 PARTITION = 63 * 512  # where it begins
 IDLE_SECONDS = 10.0
+SEABIOS = (Path("/usr/share/seabios/bios.bin"), Path("/usr/share/seabios/vgabios-isavga.bin"))
 
 
 def find_freedos(folder: Path) -> Path:
@@ -76,11 +78,12 @@ class Booting:
         return time.perf_counter() - start
 
     def _script(
-        self, pace: str = "max", idle: float = 0.0, image: Path | None = None
+        self, pace: str = "max", idle: float = 0.0, image: Path | None = None, roms: Sequence[Path] = ()
     ) -> tuple[float, dict[str, float]]:
         """Seconds from the start of a script to the prompt, and what it then said about itself."""
         program = str(Path(__file__).with_name("child.py"))
         command = [sys.executable, program, str(image or self._image), pace, str(idle)]
+        command += map(str, roms)
         start = time.perf_counter()
         with subprocess.Popen(command, stdout=subprocess.PIPE, env=self._environment) as process:
             assert process.stdout is not None
@@ -109,6 +112,25 @@ class Booting:
         sample["jemmex/without"] = self._script()[0]
         return sample
 
+    def seabios(self) -> Sample:
+        """Boot to the prompt under SeaBIOS, which is what QEMU has; and let it wait there."""
+        if not all(rom.exists() for rom in SEABIOS):
+            raise Unavailable(f"{SEABIOS[0]}: no such file; install Debian's seabios")
+        sample = {"seabios": self._script(roms=SEABIOS)[0], "seabios/own BIOS": self._script()[0]}
+        sample["seabios-idle"] = self._script("realtime", IDLE_SECONDS, roms=SEABIOS)[1]["idle_percent"]
+        if qemu.available():
+            with qemu.Qemu(self._image) as peer:
+                sample["seabios/QEMU"] = peer.wait_for_text(PROMPT)
+                sample["seabios-idle/QEMU"] = self._idle_percent(peer)
+        return sample
+
+    @staticmethod
+    def _idle_percent(peer: qemu.Qemu) -> float:
+        start, used = time.perf_counter(), peer.processor_seconds()
+        time.sleep(IDLE_SECONDS)
+        used = peer.processor_seconds() - used
+        return 100 * used / (time.perf_counter() - start)
+
     def rss(self) -> Sample:
         """Look at the memory that has been used when the prompt is there."""
         sample = {"rss": self._script()[1]["peak_mebibytes"]}
@@ -125,10 +147,7 @@ class Booting:
         if qemu.available():
             with qemu.Qemu(self._image) as peer:
                 peer.wait_for_text(PROMPT)
-                start, used = time.perf_counter(), peer.processor_seconds()
-                time.sleep(IDLE_SECONDS)
-                used = peer.processor_seconds() - used
-                sample["idle/QEMU"] = 100 * used / (time.perf_counter() - start)
+                sample["idle/QEMU"] = self._idle_percent(peer)
         return sample
 
     def benchmarks(self) -> list[Benchmark]:
@@ -139,11 +158,17 @@ class Booting:
         )
         title = "A script under JEMMEX, from its start to the prompt"
         jemmex = Figure("jemmex", title, "s", 2, against=("without",))
+        title = "A script under SeaBIOS, from its start to the prompt"
+        seabios = (
+            Figure("seabios", title, "s", against=("own BIOS", "QEMU")),
+            Figure("seabios-idle", f"Idle {PROMPT} under SeaBIOS", "% of a core", against=("QEMU",)),
+        )
         rss = Figure("rss", f"Resident memory at {PROMPT}, 32 MiB guest", "MiB", 150)
         idle = Figure("idle", f"Idle {PROMPT} at pace realtime", "% of a core", 10)
         return [
             Benchmark("boot", boot, self.boot),
             Benchmark("jemmex", (jemmex,), self.jemmex),
+            Benchmark("seabios", seabios, self.seabios),
             Benchmark("rss", (rss,), self.rss),
             Benchmark("idle", (idle,), self.idle),
         ]

@@ -1,4 +1,4 @@
-"""Boots FreeDOS as a user's script would, in a process of its own: ``child.py IMAGE PACE IDLE_SECONDS``.
+"""Boots FreeDOS as a user's script would: ``child.py IMAGE PACE IDLE_SECONDS [BIOS VGABIOS]``.
 
 Prints a line when the prompt is there and another with what it knows of itself. What only the benchmark
 needs is imported after the prompt.
@@ -7,6 +7,7 @@ needs is imported after the prompt.
 from __future__ import annotations
 
 import sys
+from pathlib import Path
 
 from pcemu import Machine, MachineConfig
 from pcemu.drives.overlay import MemoryOverlay
@@ -15,10 +16,11 @@ from pcemu.drives.raw import RawDrive
 PROMPT = "C:\\>"
 
 
-def main(image: str, pace: str, idle_seconds: str) -> None:
+def main(image: str, pace: str, idle_seconds: str, *roms: str) -> None:
     """Boot, idle, tell."""
     disk = MemoryOverlay(RawDrive(image, read_only=True))
-    with Machine(MachineConfig(disks=[disk], pace=pace)) as pc:
+    bios, vgabios = map(Path, roms) if roms else (None, None)
+    with Machine(MachineConfig(disks=[disk], pace=pace, bios=bios, vgabios=vgabios)) as pc:
         pc.run_until_text(PROMPT)
         print(PROMPT, flush=True)
 
