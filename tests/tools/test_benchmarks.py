@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from tests.conftest import require
-from tools.benchmarks import bare, drive_memory, drives, guests, qemu_img, window
+from tools.benchmarks import bare, drive_memory, drives, guests, qemu_img, terminal, window
 from tools.benchmarks.booting import find_freedos
 from tools.benchmarks.figures import Figure, Result, Unavailable
 from tools.benchmarks.marks import Marks
@@ -117,4 +117,16 @@ def test_the_window_gives_all_its_figures(tmp_path: Path, monkeypatch: pytest.Mo
     monkeypatch.setattr(window, "IDLE_SECONDS", 0.2)
     sample = window.Window(image).sample()
     assert sample.keys() == {figure.key for figure in window.FIGURES}
+    assert all(value > 0 for value in sample.values())
+
+
+@pytest.mark.slow
+def test_the_terminal_gives_all_its_figures(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    try:
+        image = find_freedos(tmp_path)
+    except Unavailable as reason:
+        require(False, str(reason))
+    monkeypatch.setattr(terminal, "IDLE_SECONDS", 0.2)
+    sample = terminal.Terminal(image).sample()
+    assert sample.keys() == {figure.key for figure in terminal.FIGURES}
     assert all(value > 0 for value in sample.values())

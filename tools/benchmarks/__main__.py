@@ -15,12 +15,12 @@ from statistics import median
 from rich.console import Console
 from rich.table import Table
 
-from tools.benchmarks import booting, drives, nbd, qemu, remote, sharing, speed, window
+from tools.benchmarks import booting, drives, nbd, qemu, remote, sharing, speed, terminal, window
 from tools.benchmarks.figures import Benchmark, Result, Sample, Unavailable
 
 NAMES = (
     *("boot", "jemmex", "seabios", "post", "int", "port", "protected"),
-    *("modify", "disk", "memory", "idle", "rss", "window"),
+    *("modify", "disk", "memory", "idle", "rss", "window", "terminal"),
     *drives.NAMES, *nbd.NAMES, *remote.NAMES, *sharing.NAMES,
 )  # fmt: skip
 GROUPS = {"drives": drives.NAMES, "nbd": nbd.NAMES, "remote": remote.NAMES, "sharing": sharing.NAMES}
@@ -74,6 +74,7 @@ def _choose(names: Sequence[str], folder: Path, console: Console) -> list[Benchm
             of_freedos = [
                 *booting.Booting(image).benchmarks(),
                 *window.Window(image).benchmarks(),
+                *terminal.Terminal(image).benchmarks(),
                 *remote.Remote(image).benchmarks(),
             ]
             benchmarks |= {benchmark.name: benchmark for benchmark in of_freedos}
