@@ -208,7 +208,7 @@ class HostFile:
         if fd < 0:
             return
         if self.unnamed_size >= SLOW_TO_FREE:
-            threading.Thread(target=self._close, args=(fd,), daemon=True).start()
+            threading.Thread(target=self._close, args=(fd,), name="pcemu close", daemon=True).start()
         else:
             self._close(fd)
 

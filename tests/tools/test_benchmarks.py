@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from tests.conftest import require
-from tools.benchmarks import bare, drive_memory, drives, guests, qemu_img, terminal, window
+from tools.benchmarks import bare, drive_memory, drives, guests, qemu_img, sessions, terminal, window
 from tools.benchmarks.booting import find_freedos
 from tools.benchmarks.figures import Figure, Result, Unavailable
 from tools.benchmarks.marks import Marks
@@ -95,6 +95,20 @@ def test_drives_are_measured(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) ->
             assert Result.of(figure, [sample]).value > 0
             if qemu_img.available() and not figure.key.startswith(("memory", "random-64")):
                 assert f"{figure.key}/{drives.PEER}" in sample
+
+
+@pytest.mark.slow
+def test_sessions_are_measured(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    require(shutil.which("nasm") is not None, "nasm")
+    sizes = {"MANY": 2 << 20, "WRITTEN": 1 << 20, "COMMITTED": 4 << 20, "VOLUME": 64 << 20}
+    counts = {"STARTS": 1, "REQUESTS": 24, "FOLDERS": 20, "FILES": 2}
+    for name, value in {**sizes, **counts}.items():
+        monkeypatch.setattr(sessions, name, value)
+    for benchmark in sessions.Sessions(tmp_path).benchmarks():
+        sample = benchmark.sample()
+        for figure in benchmark.figures:
+            assert Result.of(figure, [sample]).value > 0
+            assert all(f"{figure.key}/{peer}" in sample for peer in figure.against)
 
 
 def test_the_memory_of_a_large_drive_is_measured(

@@ -15,15 +15,21 @@ from statistics import median
 from rich.console import Console
 from rich.table import Table
 
-from tools.benchmarks import booting, drives, nbd, qemu, remote, sharing, speed, terminal, window
+from tools.benchmarks import booting, drives, nbd, qemu, remote, sessions, sharing, speed, terminal, window
 from tools.benchmarks.figures import Benchmark, Result, Sample, Unavailable
 
 NAMES = (
     *("boot", "jemmex", "seabios", "post", "int", "port", "protected"),
     *("modify", "disk", "memory", "idle", "rss", "window", "terminal"),
-    *drives.NAMES, *nbd.NAMES, *remote.NAMES, *sharing.NAMES,
+    *drives.NAMES, *nbd.NAMES, *remote.NAMES, *sessions.NAMES, *sharing.NAMES,
 )  # fmt: skip
-GROUPS = {"drives": drives.NAMES, "nbd": nbd.NAMES, "remote": remote.NAMES, "sharing": sharing.NAMES}
+GROUPS = {
+    "drives": drives.NAMES,
+    "nbd": nbd.NAMES,
+    "remote": remote.NAMES,
+    "session": sessions.NAMES,
+    "sharing": sharing.NAMES,
+}
 WIDTH = 130  # of the table where there is no terminal
 
 
@@ -65,6 +71,7 @@ def _choose(names: Sequence[str], folder: Path, console: Console) -> list[Benchm
     engine = (
         *of_drives.benchmarks(),
         *nbd.Nbd(folder, of_drives).benchmarks(),
+        *sessions.Sessions(folder).benchmarks(),
         *sharing.Sharing(folder).benchmarks(),
     )
     benchmarks = {benchmark.name: benchmark for benchmark in (*speed.BENCHMARKS, *engine)}

@@ -22,6 +22,7 @@ from pcemu.drives.create import create_differencing, create_dynamic
 from pcemu.drives.open import open_drive
 from tools.benchmarks import qemu_img
 from tools.benchmarks.figures import Benchmark, Figure, Sample
+from tools.benchmarks.process import settle
 
 KIB, MIB, GIB = 1 << 10, 1 << 20, 1 << 30
 SECTOR = 512
@@ -186,6 +187,7 @@ class Drives:
             commit(child)
             sample[key] = time.perf_counter() - start
             child.unlink()
+            settle()
             if self._peer:
                 sample[f"{key}/{PEER}"] = self._qemu_commit(size, step)
         return sample
