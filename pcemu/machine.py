@@ -215,7 +215,10 @@ class Machine:
     def _wire_for_firmware(self, video_rom: bytes | None) -> None:
         self.fw_cfg = fw_cfg = configuration(self.memory.size, video_rom)
         self.bus.attach("fw_cfg selector", range(0x510, 0x511), fw_cfg.read, fw_cfg.write, width=2)
-        self.bus.attach("fw_cfg", range(0x511, 0x512), fw_cfg.read, fw_cfg.write, base=0x510)
+        data = range(0x511, 0x512)
+        self.bus.attach(
+            "fw_cfg", data, fw_cfg.read, fw_cfg.write, base=0x510, read_block=fw_cfg.read_block
+        )
         self.reset_control = control = ResetControl(self._request_reset)
         self.bus.attach("no PCI", range(0xCF8, 0xCF9), lambda _: -1, lambda _, value: None, width=4)
         self.bus.attach("reset control", range(0xCF9, 0xCFA), control.read, control.write)

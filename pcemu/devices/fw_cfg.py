@@ -72,6 +72,12 @@ class FwCfg:
         self._offset = offset + 1
         return self._item[offset] if offset < len(self._item) else 0
 
+    def read_block(self, register: int, size: int, count: int) -> bytes:
+        """The same for a string instruction: ``count`` times ``size`` bytes of data."""
+        first = self._offset
+        self._offset = end = first + size * count
+        return self._item[first:end].ljust(size * count, b"\0")
+
     def write(self, register: int, value: int) -> None:
         """Select the item with the key ``value``; data cannot be written."""
         if register == SELECTOR:

@@ -63,6 +63,16 @@ def test_no_files() -> None:
     assert Guest(FwCfg({}, {})).read(0x19, 8) == bytes(8)
 
 
+def test_blocks_are_what_single_bytes_are(guest: Guest) -> None:
+    guest.read(0x8003, 1)
+    assert guest.device.read_block(DATA, 1, 2) == b"oc"
+    assert guest.go_on(1) == b"a"
+    assert guest.device.read_block(DATA, 2, 2) == b"l\0\0\0"
+    assert guest.device.read_block(DATA, 1, 3) == bytes(3)
+    guest.device.write(SELECTOR, 0)
+    assert guest.device.read_block(DATA, 4, 1) == b"QEMU"
+
+
 def test_data_cannot_be_written(guest: Guest) -> None:
     guest.device.write(SELECTOR, 0x0000)
     guest.device.write(DATA, 0x55)
