@@ -47,13 +47,15 @@ class TextScreen:
     """A snapshot of the text screen. Equal snapshots look the same.
 
     ``cells`` holds character and attribute of each cell in turn, row by row; ``fonts`` the glyphs for
-    attribute bit 3 clear and set. In a graphics mode there are no rows, no columns and no text.
+    attribute bit 3 clear and set. In a graphics mode there are no rows, no columns and no text; ``raster``
+    holds its bytes as ``mode.raster`` describes them.
     """
 
     mode: VideoMode
     cells: bytes
     cursor: Cursor
     fonts: tuple[bytes, bytes]
+    raster: bytes = b""
 
     @property
     def columns(self) -> int:
@@ -132,6 +134,7 @@ def capture(vga: Vga, previous: TextScreen | None = None) -> TextScreen:
         cells=vga.visible_cells(),
         cursor=Cursor(row, column, mode.cursor_top, mode.cursor_bottom, visible),
         fonts=(font, font if alternate == normal else vga.font(alternate)),
+        raster=vga.visible_raster(),
     )
     return previous if previous is not None and previous == screen else screen
 

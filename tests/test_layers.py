@@ -64,14 +64,16 @@ ALLOWED: dict[str, tuple[str, ...]] = {
         "pcemu.bus",  # the type of an access
         "pcemu.devices.dac",  # the type of a colour
         "pcemu.devices.keyboard",  # the type of what keys go to
+        "pcemu.devices.raster",  # the type of a graphics picture
         "pcemu.devices.vga",  # the type of a video mode
     ),
     "pcemu.cli": (
         *("pcemu.__version__", "pcemu.cli", "pcemu.drives", "pcemu.errors", "pcemu.frontends", "pcemu.keys"),
         *("pcemu.library", "pcemu.machine", "pcemu.pacing", "pcemu.resources", "pcemu.session"),
     ),
-    # Helpers for tests may import what they help to test.
+    # Helpers for tests may import what they help to test, examples what they show.
     "pcemu.testing": ("pcemu",),
+    "pcemu.examples": ("pcemu",),
 }
 
 # Modules outside pcemu that only one place may import.

@@ -1,4 +1,4 @@
-"""The VGA in its text modes: the registers of the controller, and what they say about the picture.
+"""The VGA, above all in its text modes: the registers of the controller, and what they say about the picture.
 
 The real chip sits between the processor and four 64 KiB planes. Here the 128 KiB window A0000–BFFFF is plain
 guest RAM and the guest's writes reach it without passing through this model, which is what makes text fast:
@@ -32,11 +32,14 @@ After a reset all registers are zero: monochrome ports, a closed palette, nothin
 
 Datasheet: IBM PS/2 Hardware Interface Technical Reference, Video Subsystem. The DAC is in dac.py.
 
-**Not implemented**: graphics modes (reported as such, drawn black); planes 0–3 behind one address, so
-odd/even and the read and write modes of the graphics controller have no effect, and the whole window is open
-at all times; line compare, preset row scan, panning and cursor skew; byte and doubleword addressing of text;
-the vertical interrupt; the light pen; the switches 3C3 and 46E8; the diagnostic bits of Input Status 1.
-While the palette is closed the picture is black rather than overscan, and an open palette can be written.
+Graphics modes that need no planes are told in raster.py.
+
+**Not implemented**: planes 0–3 behind one address, so the other graphics modes are reported as such without a
+picture, odd/even and the read and write modes of the graphics controller have no effect, and the whole window
+is open at all times; line compare, preset row scan, panning and cursor skew; byte and doubleword addressing
+of text; the vertical interrupt; the light pen; the switches 3C3 and 46E8; the diagnostic bits of Input
+Status 1. While the palette is closed the picture is black rather than overscan, and an open palette can be
+written.
 """
 
 from __future__ import annotations
@@ -46,6 +49,7 @@ from dataclasses import dataclass
 
 from pcemu.clock import Clock
 from pcemu.devices.dac import RGB, Dac
+from pcemu.devices.raster import MODE_REGISTER, SHIFT_256, Raster, derive_raster
 
 # The ports that the VGA answers; 3BCh–3BFh stay free for a printer.
 PORTS = (
@@ -145,8 +149,10 @@ class VideoMode:
     fonts: tuple[int, int]
     """Where in plane 2 the fonts for attribute bit 3 clear and set are."""
     palette: tuple[RGB, ...]
-    """The colours of the 16 attribute values, 0–255 each."""
+    """The colours of the 16 attribute values, or of 256 dots' values, 0–255 each."""
     overscan: RGB
+    raster: Raster | None
+    """How memory becomes the picture of a graphics mode; None in text modes and where planes are needed."""
 
 
 class Vga:
@@ -285,7 +291,7 @@ class Vga:
             self.sequencer[index] = value & SEQUENCER_BITS[index]
             self._set_timing()
 
-    # Graphics controller: it serves graphics modes alone, so its registers only read back.
+    # Graphics controller: it says how memory becomes a picture; see raster.py.
 
     def _select_graphics(self, value: int) -> None:
         self._graphics_index = value
@@ -298,6 +304,7 @@ class Vga:
         index = self._graphics_index
         if index < len(self.graphics):
             self.graphics[index] = value & GRAPHICS_BITS[index]
+            self._mode = self._palette = None
 
     # Attribute controller: one port for index and data; reading Input Status 1 makes the next write an index.
 
@@ -398,6 +405,11 @@ class Vga:
         starts = range(0, 2 * mode.pitch * mode.rows, 2 * mode.pitch) if mode.pitch else [0] * mode.rows
         return b"".join(cells[start : start + 2 * mode.columns] for start in starts)
 
+    def visible_raster(self) -> bytes:
+        """The bytes of a graphics picture, line by line; empty where there is none."""
+        raster = self.mode.raster
+        return b"" if raster is None else raster.read(self._memory, self.start_address)
+
     def font(self, offset: int) -> bytes:
         """The font at ``offset`` in plane 2: 256 glyphs of 32 bytes, one byte a line, bit 7 at the left."""
         return bytes(self._memory[offset : offset + FONT_SIZE])
@@ -440,6 +452,7 @@ class Vga:
             ),
             palette=self._palette,
             overscan=self.dac.rgb(attribute[OVERSCAN_COLOUR]),
+            raster=derive_raster(crtc, self.sequencer, self.graphics, columns, height) if graphics else None,
         )
 
     @property
@@ -452,8 +465,10 @@ class Vga:
         )
 
     def _derive_palette(self) -> tuple[RGB, ...]:
-        """Attribute value → plane enable → palette register → colour select → DAC."""
+        """Attribute value → plane enable → palette register → colour select → DAC; or DAC alone."""
         attribute, rgb = self.attribute, self.dac.rgb
+        if self.graphics[MODE_REGISTER] & SHIFT_256:
+            return tuple(map(rgb, range(256)))
         select = attribute[COLOUR_SELECT]
         bits_7_6 = (select & 0x0C) << 4
         bits_5_4, kept = 0, 0x3F

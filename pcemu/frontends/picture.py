@@ -1,4 +1,4 @@
-"""Draws a text screen dot by dot, exactly as the VGA puts it on a monitor.
+"""Draws a screen dot by dot, exactly as the VGA puts it on a monitor.
 
 :func:`render` draws the whole picture; :func:`draw_cells` draws any choice of cells, for those who keep a
 picture and want to redraw only what changed in it.
@@ -13,7 +13,10 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from pcemu.devices.raster import Raster
+from pcemu.devices.vga import VideoMode
 from pcemu.errors import UsageError
+from pcemu.frontends.cells import CellGrid
 from pcemu.screen import TextScreen
 
 Dots = NDArray[np.uint8]
@@ -28,17 +31,20 @@ ATTRIBUTE_FONT = 0x08
 ATTRIBUTE_UNDERLINE_MASK, ATTRIBUTE_UNDERLINE = 0x77, 0x01
 LINE_GRAPHICS = slice(0xC0, 0xE0)
 GLYPH_LINES = 32
+NOT_DRAWN = "The guest shows a graphics mode in planes, which pcemu does not draw."
 
 
 def render(screen: TextScreen, blink_phase: int = 0) -> Dots:
     """The picture as an array of (height, width, 3): red, green and blue of each dot, 0–255.
 
-    Black while the display is blanked and in graphics modes. ``blink_phase`` is 0–3 as in
-    :attr:`Vga.blink_phase <pcemu.devices.vga.Vga.blink_phase>`.
+    Black while the display is blanked; a graphics mode in planes says that it is not drawn.
+    ``blink_phase`` is 0–3 as in :attr:`Vga.blink_phase <pcemu.devices.vga.Vga.blink_phase>`.
     """
     mode = screen.mode
-    if screen.blanked or screen.graphics:
+    if screen.blanked:
         return np.zeros((mode.height, mode.width, 3), np.uint8)
+    if screen.graphics:
+        return _excuse(mode) if mode.raster is None else _draw_raster(mode, mode.raster, screen.raster)
     rows, columns = np.indices((screen.rows, screen.columns))
     values = _cell_values(screen, blink_phase, rows, columns)
     # (row, column, line, dot) → (row, line, column, dot): scan lines, of which the last row may lack some.
@@ -48,6 +54,34 @@ def render(screen: TextScreen, blink_phase: int = 0) -> Dots:
 def draw_cells(screen: TextScreen, blink_phase: int, rows: CellNumbers, columns: CellNumbers) -> Dots:
     """The n cells at ``rows`` and ``columns`` (n numbers each), as an array of (n, lines, dots, 3)."""
     return _colour(screen, _cell_values(screen, blink_phase, rows, columns))
+
+
+def raster_values(raster: Raster, memory: bytes) -> Dots:
+    """The dots of a graphics picture before they are enlarged, as numbers of colours: (lines, dots)."""
+    values = np.frombuffer(memory, np.uint8).reshape(raster.lines, raster.width)
+    if raster.depth == 8:
+        return values
+    shifts = np.array(range(8 - raster.depth, -1, -raster.depth), np.uint8)
+    mask = np.uint8((1 << raster.depth) - 1)
+    return (values[..., None] >> shifts & mask).reshape(raster.lines, -1)
+
+
+def _draw_raster(mode: VideoMode, raster: Raster, memory: bytes) -> Dots:
+    values = raster_values(raster, memory)
+    picture = np.array(mode.palette, np.uint8)[values]
+    across = max(1, mode.width // values.shape[1])
+    return picture.repeat(raster.repeat, axis=0).repeat(across, axis=1)[: mode.height, : mode.width]
+
+
+def _excuse(mode: VideoMode) -> Dots:
+    """What stands in for a picture that cannot be drawn."""
+    picture = np.zeros((mode.height, mode.width, 3), np.uint8)
+    grid = CellGrid(1, len(NOT_DRAWN), 0x07)
+    grid.put(0, 0, NOT_DRAWN)
+    dots = grid.dots()[: mode.height, : mode.width]
+    top, left = (mode.height - dots.shape[0]) // 2, (mode.width - dots.shape[1]) // 2
+    picture[top : top + dots.shape[0], left : left + dots.shape[1]] = dots
+    return picture
 
 
 def save_png(picture: Dots, path: str | os.PathLike[str]) -> None:

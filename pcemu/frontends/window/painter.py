@@ -13,7 +13,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pcemu.devices.vga import VideoMode
-from pcemu.frontends.picture import PHASE_CHARACTERS_HIDDEN, PHASE_CURSOR_HIDDEN, Dots, draw_cells
+from pcemu.frontends.picture import (
+    PHASE_CHARACTERS_HIDDEN,
+    PHASE_CURSOR_HIDDEN,
+    Dots,
+    draw_cells,
+    raster_values,
+    render,
+)
 from pcemu.frontends.window.layout import TEXT_MODE, Rect, Size
 from pcemu.frontends.window.selection import Selection
 from pcemu.screen import TextScreen
@@ -58,7 +65,7 @@ class Painter:
             return []
         self._screen, self._phase, self._selection = screen, phase, selection
         if screen.blanked or screen.graphics:
-            return self._black(old)
+            return self._whole(screen, old)
         if old is None or old.mode != screen.mode or old.fonts != screen.fonts or not self._looks.size:
             self._begin(screen)
             dirty = np.ones((screen.rows, screen.columns), np.bool_)
@@ -71,19 +78,42 @@ class Painter:
         self._draw(screen, phase, _marked(selection, screen), dirty)
         return self._areas(dirty, screen.mode)
 
-    def _black(self, old: TextScreen | None) -> list[Rect]:
-        if old is not None and (old.blanked or old.graphics):
+    def _whole(self, screen: TextScreen, old: TextScreen | None) -> list[Rect]:
+        """A picture without cells: graphics, or black, for which the canvas stays as large as it was."""
+        if old is not None and ((screen.blanked and old.blanked) or screen == old):
             return []
-        self._canvas[:] = 0
         self._looks = np.empty((0, 0, 0), np.uint32)
+        if screen.blanked:
+            self._canvas[:] = 0
+        else:
+            self._fit(screen.mode)
+            self._draw_graphics(screen)
         return [Rect(0, 0, *self.size)]
+
+    def _draw_graphics(self, screen: TextScreen) -> None:
+        raster = screen.mode.raster
+        if raster is None:
+            picture = render(screen)
+            self._canvas[: picture.shape[0], : picture.shape[1]] = self._pack(picture)
+            return
+        colours = self._pack(np.array(screen.mode.palette, np.uint8))
+        dots = colours[raster_values(raster, screen.raster)]
+        across = max(1, screen.mode.width // dots.shape[1])
+        for line in range(raster.repeat):
+            rows = self._canvas[line : screen.mode.height : raster.repeat]
+            for column in range(across):
+                rows[:, column : screen.mode.width : across] = dots[: len(rows)]
+
+    def _fit(self, mode: VideoMode) -> None:
+        """Make room for a picture, when it has another size."""
+        size = max(mode.width, SMALLEST[0]), max(mode.height, SMALLEST[1])
+        if size != self.size:
+            self._make_canvas(size)
 
     def _begin(self, screen: TextScreen) -> None:
         """Get ready for a mode or for fonts that are new."""
         mode = screen.mode
-        size = max(mode.width, SMALLEST[0]), max(mode.height, SMALLEST[1])
-        if size != self.size:
-            self._make_canvas(size)
+        self._fit(mode)
         # Untouched memory costs nothing: this is large in name only.
         self._looks = np.empty((LOOKS, *_cell_size(mode)), np.uint32)
         self._known = np.zeros(LOOKS, np.bool_)
