@@ -13,7 +13,6 @@ import pytest
 
 from pcemu.devices.vga import Vga
 from pcemu.frontends.cells import CellGrid
-from pcemu.frontends.terminal import display as display_module
 from pcemu.frontends.terminal.canvas import OWN, Canvas, Look, looks, view_origin
 from pcemu.frontends.terminal.display import Display
 from pcemu.screen import TextScreen, capture
@@ -84,8 +83,7 @@ class Terminal:
 
     def show(self, canvas: Canvas, screen: TextScreen) -> bytes:
         # A frame may be larger than what the pseudo terminal holds.
-        reader, sent = self.display, b""
-        write = display_module.os.write
+        sent, write = b"", os.write
 
         def piecewise(descriptor: int, data: bytes) -> int:
             nonlocal sent
@@ -94,8 +92,8 @@ class Terminal:
             return done
 
         with pytest.MonkeyPatch.context() as patch:
-            patch.setattr(display_module.os, "write", piecewise)
-            reader.show(canvas, looks(screen.mode))
+            patch.setattr(os, "write", piecewise)
+            self.display.show(canvas, looks(screen.mode))
         return sent + self.taken()
 
     def cells(self) -> list[tuple[str, str, str, bool]]:
