@@ -218,7 +218,13 @@ class Mmu:
         """Two 32-bit words, such as a descriptor; raises PageFault."""
         linear &= _ALL_BITS
         if linear & _PAGE_MASK <= _LAST_PAIR:
-            physical = self.physical(linear)
+            address = linear
+            if self._q[CR0] >> 31:
+                found = self.tables.look_up(linear, False, False)
+                if found is None:
+                    raise PageFault(linear, self.tables.error_code)
+                address = found[0]
+            physical = address & self._mask
             if physical <= self._last_pair:
                 low, high = _pair(self._ram, physical)
                 return low, high
