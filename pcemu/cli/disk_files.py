@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any, BinaryIO
 import click
 
 from pcemu.cli.disk_common import PATH, Progress, common_with_parents, epilog, say, work
+from pcemu.cli.remote import remote_disk
 from pcemu.errors import ImageAccessError, ImageFormatError, UsageError
 from pcemu.library.names import find_disk
 
@@ -44,7 +45,16 @@ base_option = click.option("--base", is_flag=True, help="The image itself, witho
 
 
 def split_spec(text: str) -> tuple[Path, str]:
-    """``IMAGE:PATH`` as image and path in it; the path may be missing, and either may hold colons."""
+    """``IMAGE:PATH`` as image and path in it; the path may be missing, and either may hold colons.
+
+    Behind an address of an image on a server the path begins with a slash of either kind.
+    """
+    scheme, mark, rest = text.partition("://")
+    if mark:
+        place = max(rest.rfind(":/"), rest.rfind(":\\"))
+        found = remote_disk(text if place < 0 else f"{scheme}://{rest[:place]}")
+        if found is not None:
+            return found, "" if place < 0 else rest[place + 1 :]
     whole = find_disk(Path(text))
     if whole.exists():
         return whole, ""
