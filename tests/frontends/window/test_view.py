@@ -16,8 +16,8 @@ from pcemu.devices.keyboard import Keyboard
 from pcemu.devices.vga import Vga
 from pcemu.errors import UsageError
 from pcemu.frontends import interactive
-from pcemu.frontends.controls import Controls
-from pcemu.frontends.panels import Panel, help_panel, menu_panel, question_panel
+from pcemu.frontends.controls import Controls, switched_off
+from pcemu.frontends.panels import Panel, help_panel, menu_panel, question_panel, work_panel
 from pcemu.frontends.picture import render
 from pcemu.frontends.prompt import BRANCH, COMMIT, DISCARD, KEEP, Answer, Question, Reply
 from pcemu.frontends.view import SessionEnded
@@ -346,6 +346,56 @@ def test_a_notice_waits_for_the_user(desk: Desk) -> None:
     desk.key(pygame.KSCAN_RETURN, 13, "\r")
     desk.view.tell("Bad", "The guest cannot go on")
     assert "between" in desk.done
+
+
+def shows_panel(desk: Desk, panel: Panel) -> bool:
+    dots = panel.grid().dots().repeat(SCALE, axis=0).repeat(SCALE, axis=1)
+    top, left = (800 - len(dots)) // 2, (1440 - dots.shape[1]) // 2
+    return bool((desk.pixels()[top : top + len(dots), left : left + dots.shape[1]] == dots).all())
+
+
+def test_work_that_takes_long_shows_how_far_it_is(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(interactive, "WORK_AFTER", 0.0)
+    monkeypatch.setattr(interactive, "MODAL_WAIT", 0.0)
+    with desk.view.working("Writing the changes") as progress:
+        progress(0, 200)
+        assert shows_panel(desk, work_panel("Writing the changes", 0, 200))
+        desk.key(pygame.KSCAN_A, ord("a"), "a")
+        pygame.event.post(pygame.event.Event(pygame.QUIT))  # what has begun is finished
+        progress(90, 200)
+        assert shows_panel(desk, work_panel("Writing the changes", 90, 200))
+        assert " 45 %" in work_panel("Writing the changes", 90, 200).grid().text
+    desk.update()
+    assert desk.shows_guest()
+    assert desk.codes() == b""
+
+
+def test_short_work_shows_nothing(desk: Desk) -> None:
+    with desk.view.working("Writing the changes") as progress:
+        progress(1, 2)
+        assert desk.shows_guest()
+
+
+def test_a_reason_to_wait_is_shown_as_long_as_it_holds(desk: Desk) -> None:
+    with desk.view.holding("the disk is full"):
+        desk.view.wait(0.05)
+        desk.update()
+        assert shows_panel(desk, work_panel("the disk is full", 0, 0))
+        desk.key(pygame.KSCAN_ESCAPE)
+        desk.key(pygame.KSCAN_RETURN, 13, "\r")
+        desk.update()
+        assert shows_panel(desk, work_panel("the disk is full", 0, 0))
+    desk.update()
+    assert desk.shows_guest()
+
+
+def test_another_machine_can_be_shown(desk: Desk) -> None:
+    desk.view.connect(switched_off(lambda: None))
+    desk.update()
+    assert not desk.pixels()[:800].any()
+    desk.key(pygame.KSCAN_A, ord("a"), "a")
+    desk.update()
+    assert desk.codes() == b""
 
 
 @pytest.mark.parametrize("end", ["q", "close"])
