@@ -142,6 +142,7 @@ class Runner:
                 self._notice,
                 self._warn,
                 pc.reset,
+                halted=lambda: pc.execution.halted_ns * 1e-9,
                 checkpoint_every=options.checkpoint_every,
                 keep_checkpoints=options.keep_checkpoints,
                 ask_every=options.ask_every,

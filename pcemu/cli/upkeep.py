@@ -1,6 +1,7 @@
 """What a run does for its undo sessions between two stretches of guest code.
 
-What the guest wrote is brought to the host's disk every few seconds, as DOS never asks for it. Checkpoints
+What the guest wrote is brought to the host's disk every few seconds, as DOS never asks for it, and sooner
+when the guest has nothing to do: it has halted for nearly all of the last stretch. Checkpoints
 are made by virtual time, so that a guest at full speed has as many in an hour of its own as any other.
 """
 
@@ -14,12 +15,15 @@ from contextlib import AbstractContextManager, nullcontext
 from pcemu.cli.disks import SessionDisk, look_at
 from pcemu.cli.going_back import choose, name_of
 from pcemu.drives.changes_text import amount
+from pcemu.drives.hostfile import LOST
 from pcemu.drives.sparse import SparseLayer
 from pcemu.errors import ImageAccessError, PcemuError, UsageError
 from pcemu.frontends.prompt import COMMIT, Answer, Asker, Question, Reply
 from pcemu.session.background import Background, LiveCommit, LiveMerge
 
 FLUSH_EVERY = 2.0  # s
+IDLE_FLUSH = 0.25  # s, of an idle guest
+IDLE = 0.9  # of virtual time is spent halted
 FULL_LOOK = 0.5  # s between two looks whether a full disk has room again
 ROOM = 16 << 20  # bytes
 FILES = Answer("files", "write some files, and go on with the rest", needs="which, such as C:\\SAVES\\**")
@@ -32,7 +36,8 @@ class Upkeep:
     ``wait`` passes some seconds and raises when the user wants to go; ``holding`` shows, in a context, why
     the guest stands still. ``reset`` presses the guest's reset button. ``asker`` is None when there is nobody
     to ask.
-    ``now`` is virtual time in seconds. ``checkpoint_every`` and ``ask_every`` are the same, None for never.
+    ``now`` is virtual time in seconds, and ``halted`` how much of it the processor was halted so far.
+    ``checkpoint_every`` and ``ask_every`` are in virtual seconds, None for never.
     ``patience``: so many seconds of the host's time a full disk is waited for, None for ever.
     """
 
@@ -44,6 +49,7 @@ class Upkeep:
         warn: Callable[[str], None],
         reset: Callable[[], None],
         *,
+        halted: Callable[[], float] = lambda: 0.0,
         checkpoint_every: float | None = None,
         keep_checkpoints: int = 24,
         ask_every: float | None = None,
@@ -53,6 +59,9 @@ class Upkeep:
         self._disks = disks
         self._patience = patience
         self._now = now
+        self._halted = halted
+        self._seen = (now(), halted())
+        self._unsafe: dict[SessionDisk, str] = {}  # what was said of disks that cannot be flushed
         self._tell = tell
         self._warn = warn
         self._reset = reset
@@ -75,7 +84,7 @@ class Upkeep:
             self._wait_for_room(self._full)
         if self._work:
             self._go_on()
-        if time.monotonic() - self._flushed > FLUSH_EVERY:
+        if time.monotonic() - self._flushed > (IDLE_FLUSH if self._is_idle() else FLUSH_EVERY):
             self._flush()
         if self._every is not None and self._now() >= self._next:
             self._next += ((self._now() - self._next) // self._every + 1) * self._every
@@ -124,14 +133,24 @@ class Upkeep:
         if number is not None and not self._work:
             self._work.append(LiveMerge(disk.session, number))
 
+    def _is_idle(self) -> bool:
+        """True when the guest did next to nothing since the last call."""
+        (then, halted), self._seen = self._seen, (self._now(), self._halted())
+        return self._seen[1] - halted > IDLE * (self._seen[0] - then)
+
     def _flush(self) -> None:
         for disk in self._disks:
             if disk.session.dirty:
                 try:
                     disk.drive.flush()
+                    self._unsafe.pop(disk, None)
                 except OSError as error:
-                    self.on_host_error(error)
-                    self._warn(f"{disk.path.name}: what was written is not safe yet: {error.strerror}")
+                    if error.strerror != LOST:  # which room would not bring back
+                        self.on_host_error(error)
+                    text = f"{disk.path.name}: what was written is not safe yet: {error.strerror}"
+                    if self._unsafe.get(disk) != text:
+                        self._warn(text)
+                    self._unsafe[disk] = text
         self._flushed = time.monotonic()
 
     def _go_on(self) -> None:

@@ -9,6 +9,7 @@ from pcemu.drives.drive import SECTOR_SIZE
 from pcemu.drives.hostfile import HOST, Host, HostFile
 
 COOKIE = b"conectix"
+HEADER_COOKIE = b"cxsparse"
 FOOTER_SIZE = 512
 OLD_FOOTER_SIZE = 511  # before 2004
 HEAD_SIZE = 8192
@@ -45,8 +46,13 @@ class Ends:
         return places
 
     def have_vhd_traces(self) -> bool:
-        """True when a footer's cookie is at the start of the file or where a footer at its end has it."""
+        """True when a footer's cookie is at the start of the file or where a footer at its end has it.
+
+        Or, when both footers are lost, a header's behind the first.
+        """
         offsets = [0, *(offset for offset, _ in self.footer_places())]
+        if self.size > FOOTER_SIZE and self.read(FOOTER_SIZE, len(HEADER_COOKIE)) == HEADER_COOKIE:
+            return True
         return any(self.read(offset, min(len(COOKIE), self.size)) == COOKIE for offset in offsets)
 
 

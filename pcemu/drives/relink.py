@@ -25,6 +25,7 @@ from pcemu.drives.raw import FlatDrive
 from pcemu.drives.registry import register
 from pcemu.drives.sparse import SparseLayer
 from pcemu.drives.structures import switch_structures
+from pcemu.drives.tree import ancestors_of
 from pcemu.drives.vhd_header import VhdFacts, read_facts
 from pcemu.errors import ImageFormatError, UsageError
 
@@ -74,6 +75,10 @@ def _look_at(
     kept = fingerprint_kept(child)
     if kept is not None and not trust:
         format = Format.RAW
+    if os.path.realpath(child.file.path) in ancestors_of(parent, host=host):
+        raise UsageError(
+            f"{parent}: is itself built on {child.file.path}, expected an image that is not; name another"
+        )
     _check_whole(parent, child, format, allow_outside, host)
     layer = open_layer(parent, True, format, host)
     try:

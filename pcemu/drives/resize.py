@@ -54,7 +54,10 @@ def grow(
         try:
             found = layer.sectors * SECTOR_SIZE
             if size < found:
-                raise UsageError(f"{path}: has {found} bytes, expected fewer than {size}; it can only grow")
+                raise UsageError(
+                    f"{path}: a size of {size} bytes was asked for, expected more than the {found} it has; "
+                    f"it can only grow: make a smaller one and copy the files"
+                )
             _refuse_parent(layer, host)
             if size > found:
                 layer = grow_layer(layer, size, host, progress)

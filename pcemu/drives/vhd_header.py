@@ -112,7 +112,7 @@ def _is_footer(data: bytes | bytearray) -> bool:
 def _check_footer(path: str, footer: Footer) -> None:
     if footer.version >> 16 != layout.VERSION >> 16:
         refuse(path, "the footer's version", f"{footer.version:#010x}", f"{layout.VERSION:#010x}",
-               "it is newer than this program")
+               "it is newer than this program: convert it with the one that made it")
     if footer.type not in layout.TYPE_NAMES:
         refuse(path, "the disk type", footer.type, "2 (fixed), 3 (dynamic) or 4 (differencing)")
     size = footer.current_size
@@ -142,7 +142,7 @@ def _read_header(ends: Ends, footer: Footer, end: int) -> Header:
 def _check_header(path: str, footer: Footer, header: Header, end: int) -> None:
     if header.version >> 16 != layout.VERSION >> 16:
         refuse(path, "the dynamic header's version", f"{header.version:#010x}", f"{layout.VERSION:#010x}",
-               "it is newer than this program")
+               "it is newer than this program: convert it with the one that made it")
     block = header.block_size
     if block & (block - 1) or not MIN_BLOCK_SIZE <= block <= MAX_BLOCK_SIZE:
         refuse(path, "the block size", block, f"a power of two from {MIN_BLOCK_SIZE} to {MAX_BLOCK_SIZE}",

@@ -239,3 +239,34 @@ def test_a_folder_is_no_image(disk: Run, tmp_path: Path) -> None:
     code, _, err = disk("info", tmp_path)
     assert code == 4
     assert "is a directory" in err
+
+
+def test_a_parent_that_is_built_on_the_child_is_refused_as_that(disk: Run, tmp_path: Path) -> None:
+    a_family()
+    create_differencing("y.vhd", "x.vhd")
+    before = state(tmp_path)
+    code, out, err = disk("relink", "x.vhd", "y.vhd")
+    assert (code, out) == (2, "") and "y.vhd: is itself built on" in err and "name another" in err
+    assert state(tmp_path) == before
+
+
+def test_a_smaller_size_is_refused_with_both(disk: Run, tmp_path: Path) -> None:
+    create_dynamic("x.vhd", SIZE)
+    before = state(tmp_path)
+    code, _, err = disk("resize", "x.vhd", "1M")
+    assert code == 2 and f"a size of {MIB} bytes" in err and f"more than the {SIZE}" in err
+    assert state(tmp_path) == before
+
+
+def test_an_image_without_both_footers_is_no_raw_one(disk: Run, tmp_path: Path) -> None:
+    create_dynamic("x.vhd", SIZE)
+    patch(0, b"X")
+    patch(-512, b"X")
+    before = state(tmp_path)
+    for command in (("info",), ("check",), ("repair",), ("resize",)):
+        size = ("9M",) if command == ("resize",) else ()
+        code, out, err = disk(*command, "x.vhd", *size)
+        assert (code, out) == (4, ""), command
+        assert "x.vhd: its end is no VHD footer, expected the word 'conectix'" in err
+    assert disk("info", "-f", "raw", "x.vhd")[0] == 0
+    assert state(tmp_path) == before

@@ -8,6 +8,7 @@ import os
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -35,9 +36,9 @@ class Desk:
         self.disk = SessionDisk(path)
         self.disk.start()
 
-    def upkeep(self, *others: SessionDisk, **options: float) -> Upkeep:
+    def upkeep(self, *others: SessionDisk, **options: Any) -> Upkeep:
         talk = self.said.append, self.warned.append
-        made = Upkeep([self.disk, *others], lambda: self.now, *talk, self._reset, **options)  # type: ignore[arg-type]
+        made = Upkeep([self.disk, *others], lambda: self.now, *talk, self._reset, **options)
         made.asker = self._ask
         return made
 
@@ -234,3 +235,55 @@ def test_what_was_written_is_made_safe_soon(desk: Desk, monkeypatch: pytest.Monk
     monkeypatch.setattr(upkeep_module, "FLUSH_EVERY", 0.0)
     upkeep.after_step()
     assert not desk.disk.session.dirty
+
+
+def test_an_idle_guest_is_flushed_sooner(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
+    clock, halted = [1000.0], [0.0]
+    monkeypatch.setattr(time, "monotonic", lambda: clock[0])
+    upkeep = desk.upkeep(halted=lambda: halted[0])
+
+    def step(share: float, seconds: float) -> bool:
+        """A stretch of which the guest was halted a share; True when there is nothing left to flush."""
+        desk.now += seconds
+        halted[0] += share * seconds
+        clock[0] += seconds
+        upkeep.after_step()
+        return not desk.disk.session.dirty
+
+    desk.disk.drive.write(7, ONE)
+    assert not step(0.0, 0.5)  # it works
+    assert not step(0.5, 0.5)
+    assert step(1.0, 0.1)  # it waits for a key
+    desk.disk.drive.write(8, TWO)
+    assert not step(1.0, 0.1)  # not with every step
+    assert step(1.0, 0.2)
+    desk.disk.drive.write(9, TWO)
+    assert not step(0.0, 1.9)
+    assert step(0.0, 0.2)
+
+
+def test_what_cannot_be_made_safe_any_more_is_told_once(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
+    """After a sync that failed for want of room, no room brings back what the host forgot."""
+    monkeypatch.setattr(upkeep_module, "FLUSH_EVERY", -1.0)
+    real = os.fdatasync
+    codes = [errno.ENOSPC]
+
+    def failing(fd: int) -> None:
+        if codes:
+            code = codes.pop()
+            raise OSError(code, os.strerror(code))
+        real(fd)
+
+    monkeypatch.setattr(os, "fdatasync", failing)
+    upkeep = desk.upkeep()
+    desk.disk.drive.write(7, ONE)
+    for _ in range(5):
+        upkeep.after_step()
+    unsafe = [text for text in desk.warned if "not safe yet" in text]
+    assert len(unsafe) == 2 and "No space left" in unsafe[0] and "may be lost" in unsafe[1]
+    assert desk.disk.session.dirty
+    with contextlib.suppress(OSError):
+        desk.disk.session.keep()
+    desk.disk.session.close()
+    desk.disk.start_afresh()
+    assert desk.sector(7) in (ONE, bytes(SECTOR_SIZE))

@@ -407,5 +407,5 @@ def test_the_runs_of_an_empty_terabyte_are_found_at_once(tmp_path: Path) -> None
         (1 << 30, 1, 1),
         ((1 << 30) + 1, drive.sectors - (1 << 30) - 1, NO_LAYER),
     ]
-    assert len(drive._map) < 100000
+    assert len(drive._map) <= 64  # of half a million units: those of one block
     drive.close()

@@ -136,7 +136,7 @@ def test_a_parent_outside_is_opened_when_allowed(tmp_path: Path) -> None:
     child.parent.mkdir()
     create_dynamic(base, SIZE)
     create_differencing(child, base)
-    with pytest.raises(ImageAccessError, match="allow files outside"):
+    with pytest.raises(ImageAccessError, match="let it lie outside with --allow-outside"):
         open_drive(child)
     open_drive(child, allow_outside=True).close()
     point_to(child, [(b"W2ru", wide("/dev/zero"))])
