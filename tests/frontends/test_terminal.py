@@ -227,6 +227,40 @@ def test_the_menu_does_what_it_says(tmp_path: Path) -> None:
         session.assert_restored()
 
 
+def test_graphics_are_drawn_in_half_blocks_or_said_not_to_be(tmp_path: Path) -> None:
+    show = """
+        mov ax, 0x0013
+        int 0x10
+        mov ax, 0xA000
+        mov es, ax
+        xor di, di
+        mov cx, 32000           ; the upper half
+        mov al, 4               ; red
+        rep stosb
+        xor ax, ax
+        int 0x16
+        mov ax, 0x0012
+        int 0x10
+        xor ax, ax
+        int 0x16
+        mov ax, 0x0003
+        int 0x10
+        mov ax, 0x0E52
+        int 0x10
+    """
+    with Session(image(tmp_path / "show.img", show + IDLE), rows=25, columns=80) as session:
+        session.until(lambda: session.screen.display[0].startswith("▀" * 66))
+        session.until(lambda: session.screen.buffer[0][0].fg == "red")
+        assert session.screen.buffer[0][0].bg == "red"
+        assert session.screen.buffer[20][0].fg == "black"
+        session.press("x")
+        session.until("a graphics mode in planes")
+        session.press("x")
+        session.until("R")
+        assert session.leave() == 0
+        session.assert_restored()
+
+
 def test_the_host_key_twice_is_the_guests(tmp_path: Path) -> None:
     show = READY + "next: xor ax, ax\nint 0x16\nadd al, 'A'\nmov ah, 0x0E\nint 0x10\njmp next\n"
     with Session(image(tmp_path / "show.img", show)) as session:

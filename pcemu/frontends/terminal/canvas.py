@@ -2,7 +2,8 @@
 
 A cell is a character of code page 437 and a *look*. Looks 0–255 are the guest's attributes, drawn with its
 palette and its rules for blinking and underlining; looks 256–511 are attributes of our own texts, which are
-always the 16 colours of a VGA.
+always the 16 colours of a VGA. Looks from 512 on are those of a picture: of each cell the upper half has the
+colour of the ink, the lower half that of the paper.
 """
 
 from __future__ import annotations
@@ -16,11 +17,17 @@ import numpy as np
 from pcemu.devices.dac import RGB
 from pcemu.devices.vga import VideoMode
 from pcemu.frontends.cells import PALETTE, CellGrid
+from pcemu.frontends.picture import Dots
 from pcemu.frontends.terminal.events import Place
 from pcemu.screen import TextScreen, decode
 
 OWN = 256
 """The first look of our own texts."""
+PICTURE = 512
+"""The first look of a picture."""
+UPPER_HALF = 0xDF
+SHAPE = 8, 3  # columns and rows of a monitor of 4:3, with cells twice as high as wide
+COARSE = 0xF0  # bits of a colour that a picture keeps, so that neighbours are alike
 BLANK, BLANK_LOOK = 0x20, OWN + 0x07
 
 ATTRIBUTE_BLINK = 0x80
@@ -71,6 +78,7 @@ class Canvas:
     def __init__(self, rows: int, columns: int) -> None:
         self.rows, self.columns = rows, columns
         self.cursor: CursorShape | None = None
+        self._picture: tuple[Look, ...] = ()
         self._chars = np.full((rows, columns), BLANK, np.uint8)
         self._looks = np.full((rows, columns), BLANK_LOOK, np.uint16)
 
@@ -89,6 +97,25 @@ class Canvas:
         if cursor.visible and 0 <= row < rows and 0 <= column < columns:
             tall = 2 * (cursor.bottom + 1 - cursor.top) > screen.mode.cell_height
             self.cursor = CursorShape((row, column), tall)
+
+    def put_picture(self, dots: Dots) -> None:
+        """A picture, (height, width, 3), as large as it can be at the upper left, two dots to a cell."""
+        from PIL import Image
+
+        rows = max(1, min(self.rows, self.columns * SHAPE[1] // SHAPE[0]))
+        columns = max(1, min(self.columns, rows * SHAPE[0] // SHAPE[1]))
+        reduced = Image.fromarray(dots).resize((columns, 2 * rows), Image.Resampling.BOX)
+        coarse = np.asarray(reduced) & np.uint8(COARSE)
+        coarse |= coarse >> 4  # white stays white
+        pairs = coarse.reshape(rows, 2, columns, 3).transpose(0, 2, 1, 3).reshape(-1, 6)
+        found, numbers = np.unique(pairs, axis=0, return_inverse=True)
+        self._picture = tuple(Look((r, g, b), (r2, g2, b2)) for r, g, b, r2, g2, b2 in found.tolist())
+        self._chars[:rows, :columns] = UPPER_HALF
+        self._looks[:rows, :columns] = PICTURE + numbers.reshape(rows, columns)
+
+    def looks(self, mode: VideoMode) -> tuple[Look, ...]:
+        """What the looks of the cells are; the same tuple as long as they are the same."""
+        return looks(mode) + self._picture if self._picture else looks(mode)
 
     def put(self, grid: CellGrid, at: Place, *, modal: bool = False) -> None:
         """A text of our own at ``at``, over what is there; a ``modal`` one has no cursor beside it."""

@@ -16,7 +16,7 @@ import termios
 import time
 from collections.abc import Sequence
 from contextlib import suppress
-from functools import cache
+from functools import lru_cache
 from itertools import islice
 from typing import Any, Final
 
@@ -279,7 +279,7 @@ def _translate_mouse(what: str, button: int, column: int, row: int) -> list[Even
     return []
 
 
-@cache
+@lru_cache(maxsize=4096)
 def _attribute(look: Look, true_colours: bool) -> AttrSpec:
     """The look as urwid has it: in its very colours, or in the nearest of the terminal's own 16."""
     settings = ",blink" * look.blink + ",underline" * look.underline
@@ -289,7 +289,7 @@ def _attribute(look: Look, true_colours: bool) -> AttrSpec:
     return AttrSpec(NAMES[_nearest(look.ink)] + settings, NAMES[_nearest(look.paper)], 16)
 
 
-@cache
+@lru_cache(maxsize=4096)
 def _nearest(colour: RGB) -> int:
     """The number of the VGA's colour that is nearest to it."""
 

@@ -3,12 +3,13 @@
 The guest's screen is at the upper left, as large as it is: in 80×25 it takes everything. Our own line has its
 place below it; where there is none, it lies over the last row while there is something to say or a panel is
 open. In a terminal that is too small the part with the cursor is shown, and a sentence says so. The side
-panel is beside the screen, or over its right half.
+panel is beside the screen, or over its right half. Graphics are drawn in half blocks, as large as it goes.
 """
 
 from __future__ import annotations
 
 import textwrap
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Protocol
@@ -19,8 +20,9 @@ from pcemu.frontends.controls import Controls
 from pcemu.frontends.inspector import WIDTH as INSPECTOR_WIDTH
 from pcemu.frontends.interactive import InteractiveView
 from pcemu.frontends.panels import Panel
+from pcemu.frontends.picture import NOT_DRAWN, render
 from pcemu.frontends.status import Status
-from pcemu.frontends.terminal.canvas import Canvas, Look, looks, view_origin
+from pcemu.frontends.terminal.canvas import Canvas, Look, view_origin
 from pcemu.frontends.terminal.events import (
     Clicked,
     Event,
@@ -46,7 +48,8 @@ USUAL_ROWS, USUAL_COLUMNS = 25, 80
 """The room of the guest's screen while it shows no text."""
 TEXT = 0x07
 TOO_SMALL = "This terminal has {0} rows of {1} columns: too small. Make it at least {2} by {3}."
-GRAPHICS = "The guest shows graphics; pcemu shows its text modes only. Ctrl-] opens the menu."
+DRAWING_SHARE = 5
+"""A frame that took long to draw is followed by none for so many times as long: the guest comes first."""
 
 REACH = Reach(
     host_key="Ctrl-]",
@@ -225,8 +228,9 @@ class TerminalView(InteractiveView[Event]):
             status = self._status_now(now)
         self._redraw = False
         self._seen, self._size, self._status, self._inspected = screen, size, status, inspected
-        self._display.show(self._compose(screen, size, status, inspected), looks(screen.mode))
-        self._last_frame = now
+        canvas = self._compose(screen, size, status, inspected)
+        self._display.show(canvas, canvas.looks(screen.mode))
+        self._last_frame = now + max(0.0, DRAWING_SHARE * (time.monotonic() - now) - FRAME)
 
     def _inspect_now(self, now: float, screen: TextScreen, size: tuple[int, int]) -> CellGrid | None:
         """The side panel, looked at again when it is time for that."""
@@ -251,8 +255,10 @@ class TerminalView(InteractiveView[Event]):
         if size < SMALLEST or size[1] < SMALLEST[1]:
             canvas.put(_text(TOO_SMALL.format(*size, *SMALLEST), size), (0, 0))
             return canvas
-        if screen.graphics:
-            canvas.put(_text(GRAPHICS, size), (0, 0))
+        if screen.graphics and screen.mode.raster is None:
+            canvas.put(_text(NOT_DRAWN, size), (0, 0))
+        elif screen.graphics:
+            canvas.put_picture(render(screen))
         else:
             self._origin = view_origin(screen, size, self._origin)
             canvas.put_screen(screen, self._origin, size)

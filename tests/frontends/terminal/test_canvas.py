@@ -8,6 +8,7 @@ import sys
 from collections.abc import Iterator
 from random import Random
 
+import numpy as np
 import pyte
 import pytest
 
@@ -263,3 +264,26 @@ def test_a_part_with_the_cursor_is_shown(
     write_indexed(vga, CRTC, 0x0E, cursor[0] * 80 + cursor[1] >> 8)
     write_indexed(vga, CRTC, 0x0F, cursor[0] * 80 + cursor[1] & 0xFF)
     assert view_origin(capture(vga), size, before) == expected
+
+
+def test_a_picture_in_half_blocks(vga: Vga) -> None:
+    canvas = Canvas(26, 64)
+    dots = np.zeros((200, 320, 3), np.uint8)
+    dots[:100, :160] = 255, 0, 0
+    dots[100:, 160:] = 0, 0, 255
+    canvas.put_picture(dots)
+    table = canvas.looks(capture(vga).mode)
+    black, red, blue = ((0, 0, 0), (0, 0, 0)), ((255, 0, 0), (255, 0, 0)), ((0, 0, 255), (0, 0, 255))
+    for row in range(24):
+        left, right = (red, black) if row < 12 else (black, blue)
+        runs = [(table[look], text) for look, text in canvas.runs(row)]
+        assert runs == [(Look(*left), "▀" * 32), (Look(*right), "▀" * 32)]
+    assert "▀" not in canvas.text.split("\n")[24]
+
+
+@pytest.mark.parametrize("size", [(1, 1), (10, 40), (25, 80), (60, 40)])
+def test_a_picture_fits_any_terminal(vga: Vga, size: tuple[int, int]) -> None:
+    canvas = Canvas(*size)
+    canvas.put_picture(np.random.default_rng(1).integers(0, 256, (400, 640, 3), np.uint8))
+    table = canvas.looks(capture(vga).mode)
+    assert all(look < len(table) for row in range(size[0]) for look, _ in canvas.runs(row))
