@@ -40,7 +40,7 @@ def shake_hands(sock: socket.socket, address: NbdAddress) -> tuple[socket.socket
 
     ImageError and UsageError say what is wrong with the server or the export, OSError that the way is lost.
     """
-    wire = _Wire(sock, address.url)
+    wire = _Wire(sock)
     magic, version, server_flags = nbd.GREETING.unpack(wire.receive(nbd.GREETING.size))
     if magic != nbd.NBD_MAGIC:
         raise ImageFormatError(
@@ -65,7 +65,7 @@ def shake_hands(sock: socket.socket, address: NbdAddress) -> tuple[socket.socket
                 f"where the network can be trusted"
             )
         sock = _wrap(sock, address)
-        wire = _Wire(sock, address.url)
+        wire = _Wire(sock)
         first = b""
     name = address.export.encode()
     go = nbd.LENGTH.pack(len(name)) + name + nbd.COUNT.pack(1) + nbd.INFO_TYPE.pack(nbd.NBD_INFO_BLOCK_SIZE)
@@ -91,7 +91,7 @@ def _go(wire: _Wire, address: NbdAddress, structured: bool) -> Export:
         elif info == nbd.NBD_INFO_BLOCK_SIZE and len(data) == nbd.INFO_BLOCK_SIZE.size:
             _, minimum, _, maximum = nbd.INFO_BLOCK_SIZE.unpack(data)
             maximum = min(maximum, nbd.NBD_DEFAULT_MAXIMUM)
-    raise ConnectionError(f"{address.url}: the server does not tell the size of the export")
+    raise ConnectionError("the server does not tell the size of the export")
 
 
 def _refused(address: NbdAddress, kind: int, data: bytes) -> NoReturn:
@@ -104,7 +104,7 @@ def _refused(address: NbdAddress, kind: int, data: bytes) -> NoReturn:
     if kind == nbd.NBD_REP_ERR_TLS_REQD:
         raise ImageAccessError(f"{address.url}: the server wants TLS{said}; use nbds://")
     if kind == nbd.NBD_REP_ERR_SHUTDOWN:
-        raise ConnectionError(f"{address.url}: the server is shutting down")
+        raise ConnectionError("the server is shutting down")
     if kind == nbd.NBD_REP_ERR_UNSUP:
         raise ImageFormatError(
             f"{address.url}: the server does not know NBD_OPT_GO, expected one of 2016 or later; use a "
@@ -129,16 +129,15 @@ def _option(number: int, data: bytes = b"") -> bytes:
 class _Wire:
     """Whole messages from a blocking socket."""
 
-    def __init__(self, sock: socket.socket, url: str) -> None:
+    def __init__(self, sock: socket.socket) -> None:
         self._sock = sock
-        self._url = url
 
     def receive(self, size: int) -> bytes:
         data = bytearray()
         while len(data) < size:
             part = self._sock.recv(size - len(data))
             if not part:
-                raise ConnectionError(f"{self._url}: the server hung up while it was being asked")
+                raise ConnectionError("the server hung up while it was being asked")
             data += part
         return bytes(data)
 
@@ -146,7 +145,7 @@ class _Wire:
         """(type, data) of the next reply."""
         magic, found, kind, length = nbd.OPTION_REPLY.unpack(self.receive(nbd.OPTION_REPLY.size))
         if magic != nbd.NBD_REP_MAGIC or found != option or length > MAX_REPLY:
-            raise ConnectionError(f"{self._url}: the server's answer to option {option} is garbled")
+            raise ConnectionError(f"the server's answer to option {option} is garbled")
         return kind, self.receive(length)
 
 
