@@ -37,6 +37,8 @@ Examples:
   pcemu serve base.vhd --per-client-undo                nbdcopy … nbd://127.0.0.1/base@alice
   pcemu serve --list                                    who is connected
   pcemu session commit base.vhd --session alice         while it runs, or later
+  pcemu disk create -b /dev/sdb /dev/sdc                what is written to sdb goes to sdc
+  pcemu serve /dev/sdc --in-place --allow-outside       until pcemu disk commit, or discard, /dev/sdc
   pcemu serve disk.vhd --listen 0.0.0.0 --tls-certificates pki
 
 Keys of --list --json: a list of servers, each with image, export, listen (addresses), clients: export, image,
@@ -132,6 +134,9 @@ def server_options(on_exit: str) -> Callable[[Command], Command]:
 @click.option("--per-client-undo", "per_client", is_flag=True, help="Each client has a session of its own.")
 @click.option("--read-only", is_flag=True, help="Nobody can write.")
 @click.option(
+    "--in-place", is_flag=True, help="IMAGE is a child, or a device with one, and takes the writes itself."
+)
+@click.option(
     "--list", "listing", is_flag=True, help="List servers and their clients, or an ADDRESS' exports."
 )
 @server_options("keep")
@@ -157,8 +162,8 @@ def serve(
         return
     if not images:
         raise click.UsageError("Missing argument 'IMAGE...'.")
-    if options["read_only"] and options["per_client"]:
-        raise click.UsageError("--read-only does not go with --per-client-undo")
+    if sum(map(bool, (options["read_only"], options["per_client"], options["in_place"]))) > 1:
+        raise click.UsageError("--read-only, --per-client-undo and --in-place do not go with each other")
     _serve(ctx, images, options)
 
 
@@ -171,7 +176,7 @@ def protect(ctx: click.Context, /, image: Path, **options: Any) -> None:
 
     Then you see what was changed, and decide: commit, discard, keep for later, or branch.
     """
-    _serve(ctx, (image,), {**options, "per_client": False, "read_only": False})
+    _serve(ctx, (image,), {**options, "per_client": False, "read_only": False, "in_place": False})
 
 
 def _serve(ctx: click.Context, images: tuple[Path, ...], options: dict[str, Any]) -> None:

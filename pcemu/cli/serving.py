@@ -20,10 +20,13 @@ from pcemu.cli.disks import SessionDisk, session_folder
 from pcemu.cli.on_exit import OnExit
 from pcemu.cli.output import note, result
 from pcemu.cli.signals import Interrupted, Interrupts
+from pcemu.drives.chain import Chain
 from pcemu.drives.nbd.exports import ImpatientHost
 from pcemu.drives.nbd.listen import Address
 from pcemu.drives.nbd.server import NbdServer
 from pcemu.drives.nbd.tls import certificates_context, psk_context
+from pcemu.drives.open import open_drive
+from pcemu.drives.sparse import SparseLayer
 from pcemu.errors import UsageError
 from pcemu.frontends.prompt import Reply
 from pcemu.library.names import resolve_disk
@@ -44,6 +47,7 @@ class ServeOptions:
     session: str
     per_client: bool
     read_only: bool
+    in_place: bool
     on_exit: Reply
     tls_certificates: Path | None
     tls_verify_peer: bool
@@ -92,7 +96,7 @@ class Serving:
         with ExitStack() as stack:
             stack.enter_context(self._interrupts)
             disks: list[ServedDisk] = []
-            if not (options.read_only or options.per_client):
+            if not (options.read_only or options.per_client or options.in_place):
                 for path in paths:
                     disks.append(ServedDisk(path, options.session, self._host, options.allow_outside))
                     stack.callback(disks[-1].close)
@@ -134,13 +138,17 @@ class Serving:
         sessions: list[Session | None] = [disk.session for disk in disks]
         sessions += [None] * (len(paths) - len(sessions))
         images = [
-            ServedImage(name, str(path), session, options.per_client)
+            ServedImage(name, str(path), session, per_client=options.per_client)
             for name, path, session in zip(names, paths, sessions, strict=True)
         ]
-        exports = SessionExports(
-            images, self._host, fallback=str(session_folder()), allow_outside=options.allow_outside
-        )
         async with AsyncExitStack() as stack:
+            if options.in_place:
+                for image in images:
+                    image.drive = self._open_child(image.image)
+                    stack.callback(image.drive.close)
+            exports = SessionExports(
+                images, self._host, fallback=str(session_folder()), allow_outside=options.allow_outside
+            )
             await exports.check_images()
             server = NbdServer(
                 exports,
@@ -162,6 +170,18 @@ class Serving:
             self._announce(images, tls)
             with _woken(self._interrupts) as came:
                 return await came
+
+    def _open_child(self, path: str) -> Chain:
+        """A drive that keeps its parent as it is."""
+        drive = open_drive(path, allow_outside=self._options.allow_outside, host=self._host)
+        head = drive.head if isinstance(drive, Chain) else None
+        if isinstance(drive, Chain) and isinstance(head, SparseLayer) and head.is_child:
+            return drive
+        drive.close()
+        raise UsageError(
+            f"{path}: is no child of another image, expected one for --in-place; make it with `pcemu disk "
+            f"create -b`, or leave the option out"
+        )
 
     def _handler(self, image: ServedImage, exports: SessionExports) -> Any:
         async def handle(request: dict[str, Any]) -> dict[str, Any]:
@@ -195,6 +215,8 @@ class Serving:
                     note(f"warning: {address} is open to everybody who can reach this host, without TLS")
         if options.read_only:
             self._say("nobody can write; Ctrl-C ends it")
+        elif options.in_place:
+            self._say("writes go into the image itself, a child; Ctrl-C ends it")
         elif options.per_client:
             self._say(
                 "each CLIENT's writes go to a session of that name (`pcemu serve --list`); Ctrl-C ends it"

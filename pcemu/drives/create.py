@@ -20,6 +20,7 @@ import uuid
 from typing import NamedTuple
 
 from pcemu.drives import vhd_layout as layout
+from pcemu.drives.device import create_on_device, is_device
 from pcemu.drives.drive import SECTOR_SIZE
 from pcemu.drives.fingerprint import Fingerprint, fingerprint_of
 from pcemu.drives.hostfile import HOST, Host
@@ -86,7 +87,8 @@ def create_differencing(
 ) -> None:
     """An empty child of ``parent``: a path, or an open layer (which is flushed).
 
-    ``size`` in bytes makes it larger than its parent; what is beyond that reads as zeros.
+    ``size`` in bytes makes it larger than its parent; what is beyond that reads as zeros. ``path`` may be a
+    blank block device.
     """
     path = os.fspath(path)
     if isinstance(parent, FlatDrive | SparseLayer):
@@ -108,7 +110,11 @@ def create_differencing(
     block_size = block_size_for(size, block_size, facts.block_size)
     footer = new_footer(layout.TYPE_DIFFERENCING, size, layout.FOOTER_SIZE)
     register(path, facts.path, host)
-    write_new(path, sparse_parts(footer, block_size, facts, path), host)
+    parts = sparse_parts(footer, block_size, facts, path)
+    if is_device(path, host):
+        create_on_device(path, parts, host)
+    else:
+        write_new(path, parts, host)
 
 
 def facts_of(layer: FlatDrive | SparseLayer) -> Parent:

@@ -47,8 +47,8 @@ class HostFile:
     """
 
     __slots__ = (
-        "_calls", "_copy", "_pwritev", "_sync_error", "fd", "identity", "path", "preadv", "read_only",
-        "unnamed_size",
+        "_calls", "_copy", "_pwritev", "_sync_error", "fd", "identity", "is_device", "path", "preadv",
+        "read_only", "unnamed_size",
     )  # fmt: skip
 
     def __init__(self, calls: SystemCalls, fd: int, path: str, *, read_only: bool) -> None:
@@ -58,6 +58,7 @@ class HostFile:
         self._copy = calls.copy_file_range
         self.fd = fd
         self.identity = (0, 0)
+        self.is_device = False  # a block device: neither grows nor shrinks, nor gives its name away
         self.path = path
         self.read_only = read_only
         self._sync_error = 0
@@ -266,6 +267,7 @@ class Host:
             status = file.status()
             check_kind(path, status.st_mode)
             file.identity = (status.st_dev, status.st_ino)
+            file.is_device = stat.S_ISBLK(status.st_mode)
         except BaseException:
             file.close()
             raise

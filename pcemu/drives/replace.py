@@ -11,6 +11,7 @@ import os
 from collections.abc import Callable, Collection, Iterable, Sequence
 
 from pcemu.drives.create import Parent, facts_of, sparse_parts
+from pcemu.drives.device import empty_device, is_device, wipe
 from pcemu.drives.hostfile import Host, HostFile
 from pcemu.drives.intents import Intent, Retired, clear_intent
 from pcemu.drives.newfile import Part, remove, temporary_file
@@ -23,6 +24,7 @@ from pcemu.drives.sidecar import CHILDREN, remove_sidecar
 from pcemu.drives.sparse import SparseLayer
 from pcemu.drives.vhd_header import read_facts
 from pcemu.drives.vhd_layout import FOOTER_SIZE
+from pcemu.errors import UsageError
 
 Fill = Callable[[SparseLayer], None]
 
@@ -42,6 +44,11 @@ def replace_image(
     the old one's time if it has the ``same_content``, as children remember their parent's.
     """
     path = os.path.realpath(old.file.path)
+    if old.file.is_device:
+        if fill is not None or fill_file is not None or isinstance(old, FlatDrive):
+            raise UsageError(f"{path}: is a block device, which cannot be replaced, expected an image file")
+        empty_device(old.file, old.header.bat_offset, old.header.bat_entries, parts)
+        return old.file
     status = old.file.status()
     file = temporary_file(path, host)
     temporary = file.path
@@ -137,7 +144,10 @@ def finish(target: str, intent: Intent, host: Host, in_use: Collection[str] = ()
 
 
 def remove_image(path: str, host: Host) -> None:
-    """Remove an image for good, with the notes about its children."""
+    """Remove an image for good, with the notes about its children; a device loses what makes it one."""
+    if is_device(path, host):
+        wipe(path, host)
+        return
     file = host.open_image(path, read_only=True, lock=False)  # so that its space is freed by closing it
     try:
         size = file.size()

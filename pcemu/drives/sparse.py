@@ -32,7 +32,7 @@ import numpy as np
 from pcemu.drives.drive import SECTOR_SIZE, Geometry
 from pcemu.drives.geometry import default_geometry
 from pcemu.drives.hostfile import HostFile
-from pcemu.drives.vhd_header import VhdFacts, bitmap_size, footer_geometry
+from pcemu.drives.vhd_header import VhdFacts, bitmap_size, end_of_structures, footer_geometry
 from pcemu.drives.vhd_layout import BAT_ENTRY_SIZE, LOCATOR_CACHE, NO_BLOCK, TYPE_DIFFERENCING
 from pcemu.errors import ImageFormatError
 
@@ -69,6 +69,9 @@ class SparseLayer:
         self._full_page = (1 << self.page_sectors) - 1
         self._bat = facts.bat
         self._end = facts.end
+        self._limit = 0  # on a block device, where the tail footer is and stays
+        if file.is_device:
+            self._end, self._limit = end_of_structures(facts.footer, facts.header, facts.bat), facts.end
         self._footer_bytes = EMPTY if file.read_only else self.footer.pack()
         self._pages: dict[int, int] = {}
         self._dirty_pages: set[int] = set()
@@ -298,14 +301,13 @@ class SparseLayer:
         end = data + self.header.block_size
         if bitmap // SECTOR_SIZE >= NO_BLOCK:
             raise OSError(errno.EFBIG, os.strerror(errno.EFBIG), self.file.path)
-        old_footer_stop = self._end + len(self._footer_bytes)
-        if not self._tidy:
-            self._tidy_up(old_footer_stop)
-        try:
-            self.file.write(self._footer_bytes, end)
-        except OSError:
-            self.file.truncate(old_footer_stop)  # the old footer is the last thing in the file again
-            raise
+        if self._limit:
+            if end > self._limit:
+                raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), self.file.path)
+            old_footer_stop = end  # whatever was on the device: no bitmap is there yet
+        else:
+            old_footer_stop = self._end + len(self._footer_bytes)
+            self._move_footer(old_footer_stop, end)
         self._end = end
         self._bat[block] = bitmap // SECTOR_SIZE
         self._dirty_entries.add(block)
@@ -319,6 +321,16 @@ class SparseLayer:
                 self._dirty_pages.add(page)
             elif per_block == 1:  # of larger blocks, only the pages that are touched; the others are a hole
                 self._remember(page, fill)
+
+    def _move_footer(self, old_stop: int, end: int) -> None:
+        """Write the tail footer at ``end``; the old one ends at ``old_stop``."""
+        if not self._tidy:
+            self._tidy_up(old_stop)
+        try:
+            self.file.write(self._footer_bytes, end)
+        except OSError:
+            self.file.truncate(old_stop)  # the old footer is the last thing in the file again
+            raise
 
     def _tidy_up(self, footer_stop: int) -> None:
         """Before the tail moves for the first time: what a crash or another program left must not matter."""

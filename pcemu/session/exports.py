@@ -19,6 +19,7 @@ from collections.abc import Awaitable, Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
+from pcemu.drives.chain import Chain
 from pcemu.drives.nbd.exports import Export, ExportRefused, ImpatientHost, Listed, launcher
 from pcemu.drives.open import open_drive
 from pcemu.errors import UsageError
@@ -33,13 +34,15 @@ SEPARATOR = "@"
 class ServedImage:
     """What becomes of one image. ``session``, which is running, takes the writes of all clients.
 
-    With ``per_client`` each client has a session; with neither, nobody can write.
+    With ``per_client`` each client has a session; ``drive`` is written itself, without any; with none of
+    them nobody can write.
     """
 
     name: str
     image: str
     session: Session | None = None
     per_client: bool = False
+    drive: Chain | None = None
     base: Export | None = None
     clients: dict[str, _Client] = field(default_factory=dict)
 
@@ -96,6 +99,8 @@ class SessionExports:
         for image in images:
             if image.session is not None:
                 image.base = self._export(image.name, image.session.drive, "all clients share its session")
+            elif image.drive is not None:
+                image.base = self._export(image.name, image.drive, "writes go into the image")
 
     def _export(self, name: str, drive: Any, description: str, *, read_only: bool = False) -> Export:
         return Export(name, drive, self._launch, description=description, read_only=read_only)
@@ -103,7 +108,7 @@ class SessionExports:
     async def check_images(self) -> None:
         """Refuse at once what could not be opened for clients later. ImageError."""
         for image in self._images.values():
-            if image.session is None:
+            if image.session is None and image.drive is None:
                 drive = await asyncio.to_thread(self._open_image, image)
                 drive.close()
 
@@ -194,7 +199,7 @@ class SessionExports:
             if export.connections:
                 return
             for image in self._images.values():
-                if image.base is export and image.session is None:
+                if image.base is export and image.session is None and image.drive is None:
                     image.base = None
                     async with export.gate.held():
                         await asyncio.to_thread(export.drive.close)
@@ -332,7 +337,7 @@ class SessionExports:
                 for client in image.clients.values():
                     await asyncio.to_thread(_leave, client.session)
                 image.clients.clear()
-                if image.base is not None and image.session is None:
+                if image.base is not None and image.session is None:  # also a drive that is written itself
                     await asyncio.to_thread(image.base.drive.close)
                     image.base = None
 

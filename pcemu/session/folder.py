@@ -8,7 +8,8 @@
                     default-0001.vhd    its drives, each a differencing image on the one before
                     other.json …        another session of the same image
 
-Where nothing can be written beside the image, the folder is in the user's own data folder.
+Where nothing can be written beside the image, the folder is in the user's own data folder; that of a block
+device always, as what is beside it in /dev is memory.
 """
 
 from __future__ import annotations
@@ -20,6 +21,7 @@ import os
 import re
 import stat
 from collections.abc import Iterator
+from pathlib import Path
 
 from pcemu.drives.hostfile import O_PLAIN, Host, HostFile, retried
 from pcemu.drives.locks import holders, lock_file
@@ -260,7 +262,8 @@ def sessions_of(image: str, fallback: str | None, host: Host) -> list[SessionFol
 
 
 def _places(real: str, fallback: str | None) -> Iterator[str]:
-    yield real + SESSIONS
+    if fallback is None or not Path(real).is_block_device():
+        yield real + SESSIONS
     if fallback is not None:
         digest = hashlib.sha256(os.fsencode(real)).hexdigest()[:16]
         yield os.path.join(fallback, f"{os.path.basename(real)}-{digest}{SESSIONS}")  # noqa: PTH118, PTH119

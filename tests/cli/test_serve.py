@@ -15,6 +15,7 @@ import pytest
 from tests.cli.conftest import Run
 from tests.cli.server import environment, pcemu, server
 from tests.drives.nbd.running import nbdsh, program
+from tests.drives.test_device import loop_device
 
 SIZE = 4 << 20
 
@@ -209,7 +210,7 @@ def test_the_list_of_any_servers_exports(base: Path, tmp_path: Path) -> None:
         (("base.img", "--name", "a@b"), 2, "cannot be an export's name"),
         (("base.img", "--name", "a", "--name", "b"), 2, "once for each"),
         (("base.img", "base.img", "--read-only"), 2, "not all different"),
-        (("base.img", "--read-only", "--per-client-undo"), 2, "does not go with"),
+        (("base.img", "--read-only", "--per-client-undo"), 2, "do not go with"),
         (("base.img", "--tls-certificates", "none"), 3, "server-cert.pem"),
         (("base.img", "--tls-psk", "x", "--tls-certificates", "y"), 2, "expected one of them"),
         (("--list", "unix:nobody"), 5, "is it running"),
@@ -228,3 +229,40 @@ def test_refusals_name_what_was_found_and_the_way_out(
 def test_no_server_is_nothing_to_list(pcemu: Run, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setenv("XDG_RUNTIME_DIR", str(tmp_path))
     assert pcemu("serve", "--list")[:2] == (0, "no server is running\n")
+
+
+def test_two_devices_one_takes_what_is_written_to_the_other(base: Path, tmp_path: Path) -> None:
+    before = base.read_bytes()
+    blank = tmp_path / "blank"
+    with blank.open("wb") as file:
+        file.truncate(2 * SIZE)
+    with loop_device(base) as one, loop_device(blank) as other:
+        code, out, said = pcemu(tmp_path, "disk", "create", "-b", one, other)
+        assert code == 0, said
+        arguments = ("serve", other, "--in-place", "--allow-outside", "--name", "disk")
+        with server(tmp_path, *arguments) as running:
+            write(running.uri("disk"), 8192, 0x41)
+            running.end()
+        assert base.read_bytes() == before
+        with server(tmp_path, *arguments) as running:
+            nbdsh(running.uri("disk"), "assert h.pread(4096, 8192) == b'A' * 4096")
+            running.end()
+        code, out, said = pcemu(tmp_path, "disk", "commit", "--allow-outside", other)
+        assert code == 0, said
+        assert one.read_bytes() == before[:8192] + b"A" * 4096 + before[12288:]
+        code, out, said = pcemu(tmp_path, "serve", one, "--in-place")
+        assert (code, out) == (2, "")
+        assert "is no child" in said
+
+
+def test_the_session_of_a_device_is_not_kept_in_memory(base: Path, tmp_path: Path) -> None:
+    """What is beside a device is gone when the host starts again."""
+    with loop_device(base) as device:
+        with server(tmp_path, "serve", device, "--name", "disk") as running:
+            write(running.uri("disk"), 0, 0x41)
+            assert "kept 8 sectors" in running.end()[1]
+        assert not Path(f"{device}.pcemu").exists()
+        assert len(list((tmp_path / "data" / "pcemu" / "sessions").glob("*/default-0001.vhd"))) == 1
+        code, _, said = pcemu(tmp_path, "session", "commit", device)
+        assert code == 0, said
+        assert device.read_bytes()[:4096] == b"A" * 4096
