@@ -38,7 +38,7 @@ from pcemu.cpu.state import (
     TR_LIMIT,
     EngineState,
 )
-from pcemu.memory import PAGE_SIZE, TOP_ROM
+from pcemu.memory import PAGE_SIZE, ROM_AREA, TOP_ROM
 
 PAGE_SHIFT = 12
 A20_BIT = 1 << 20
@@ -196,6 +196,13 @@ class Mmu:
                 raise PageFault(linear, self.tables.error_code)
             linear = found[0]
         return linear & self._mask if linear < _TOP_START else linear
+
+    def shadow_end(self, physical: int) -> int:
+        """Where the shadow RAM that ``physical``, below 1 MiB, is in ends; ``physical`` where is none."""
+        start, stop = self._rom_start << PAGE_SHIFT, self._rom_stop << PAGE_SHIFT
+        if ROM_AREA.start <= physical < start:
+            return start
+        return ROM_AREA.stop if stop <= physical else physical
 
     def instruction(self) -> bytes:
         """The bytes at CS:EIP, as many as an instruction may have; fewer where its page ends."""

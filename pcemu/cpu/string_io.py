@@ -29,7 +29,7 @@ from pcemu.cpu.state import (
     SS,
     EngineState,
 )
-from pcemu.memory import PAGE_SIZE, VGA_WINDOW
+from pcemu.memory import MEBIBYTE, PAGE_SIZE, VGA_WINDOW
 
 _SEGMENT_PREFIXES = {0x26: ES, 0x2E: CS, 0x36: SS, 0x3E: DS, 0x64: FS, 0x65: GS}
 _OPERAND_SIZE, _ADDRESS_SIZE = 0x66, 0x67
@@ -98,12 +98,12 @@ class StringIo:
                 start = self._mmu.physical(start, write, self._d[HFLAGS] & HF_CPL == 3)
             except PageFault:
                 return None
-        elif not self._mmu.a20 and start + items * size > 0x100000:
+        elif not self._mmu.a20 and start + items * size > MEBIBYTE:
             return None
         if start < VGA_WINDOW.start:
             items = min(items, (VGA_WINDOW.start - start) // size)
-        elif start < 0x100000:
-            return None
+        elif start < MEBIBYTE:
+            items = min(items, (self._mmu.shadow_end(start) - start) // size)
         items = min(items, (len(self._ram) - start) // size)
         return (start, items) if items > 1 else None
 

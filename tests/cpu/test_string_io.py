@@ -377,3 +377,47 @@ def test_a_block_takes_its_time_by_the_item(code: str) -> None:
 
     assert ticks(500) - ticks(100) == 400 * TICKS_PER_BLOCK_ITEM
     assert ticks(100) < 3 * PORT_TICKS + 100 * TICKS_PER_BLOCK_ITEM + 200
+
+
+@pytest.mark.parametrize(
+    ("offset", "kept", "blocks"),
+    [
+        (0xF1000, slice(0, 64), True),
+        (0xFFFE0, slice(0, 64), True),  # and on in extended memory
+        (0xEFFF0, slice(16, 64), True),  # from where no ROM is, item by item, into shadow RAM
+        (0xE1000, slice(0, 0), False),
+    ],
+)
+def test_shadow_ram_takes_blocks_and_where_no_rom_is_nothing(offset: int, kept: slice, blocks: bool) -> None:
+    source = f"mov dx, 0x1F0\nxor ax, ax\nmov es, ax\nmov edi, {offset}\nmov ecx, 32\na32 rep insw"
+    guest = Guest(source, shadow=True)
+    data = bytes(range(1, 65))
+    position = 0
+    sizes = []
+
+    def take(count: int) -> bytes:
+        nonlocal position
+        position += count
+        return data[position - count : position]
+
+    def read_block(register: int, size: int, count: int) -> bytes:
+        sizes.append(count)
+        return take(size * count)
+
+    ports = range(0x1F0, 0x1F1)
+    guest.bus.attach(
+        "data",
+        ports,
+        lambda _: int.from_bytes(take(2), "little"),
+        lambda _, value: None,
+        width=2,
+        read_block=read_block,
+    )
+    guest.cpu.mmu.a20 = True
+    before = bytes(guest.ram[offset : offset + 64])
+    guest.run()
+    found = bytes(guest.ram[offset : offset + 64])
+    assert found[kept] == data[kept]
+    assert found[: kept.start] == before[: kept.start]
+    assert position == 64
+    assert bool(sizes) is blocks
