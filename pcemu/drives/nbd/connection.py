@@ -22,7 +22,8 @@ from pcemu.drives.nbd.handshake import (
     Tls,
     handshake,
 )
-from pcemu.drives.nbd.transmission import PIECE, Transmission
+from pcemu.drives.nbd.replies import PIECE
+from pcemu.drives.nbd.transmission import Transmission
 
 INPUT_SIZE = PIECE + (64 << 10)
 WRITE_LIMIT = 1 << 20  # bytes of replies that wait for the client before its requests wait, too

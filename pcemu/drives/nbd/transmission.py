@@ -10,14 +10,13 @@ requests behind them: NBD's replies may come in any order.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
-from struct import Struct
+from collections.abc import Callable
 
 from pcemu.drives.nbd.exports import Export
 from pcemu.drives.nbd.handshake import ALLOCATION_ID, Agreement, Malformed
+from pcemu.drives.nbd.replies import DATA_CHUNK, PIECE, SPACE, Replies, number_of
 from pcemu.drives.nbd_protocol import (
     CONTEXT_ID,
-    ERROR,
     NBD_CMD_BLOCK_STATUS,
     NBD_CMD_DISC,
     NBD_CMD_FLAG_DF,
@@ -32,16 +31,12 @@ from pcemu.drives.nbd_protocol import (
     NBD_CMD_WRITE_ZEROES,
     NBD_DEFAULT_MAXIMUM,
     NBD_EINVAL,
-    NBD_EIO,
     NBD_ENOSPC,
     NBD_ENOTSUP,
     NBD_EOVERFLOW,
     NBD_EPERM,
-    NBD_ERROR_OF_ERRNO,
     NBD_REPLY_FLAG_DONE,
     NBD_REPLY_TYPE_BLOCK_STATUS,
-    NBD_REPLY_TYPE_ERROR,
-    NBD_REPLY_TYPE_NONE,
     NBD_REPLY_TYPE_OFFSET_DATA,
     NBD_REPLY_TYPE_OFFSET_HOLE,
     NBD_REQUEST_MAGIC,
@@ -51,17 +46,13 @@ from pcemu.drives.nbd_protocol import (
     REQUEST,
     SIMPLE_REPLY,
     STATUS,
-    STRUCTURED_REPLY,
 )
 
-PIECE = 256 << 10  # of a large read or write
 WHOLE = 64 << 10  # a write up to this size is waited for, and then done in one
 HOLES_FROM = 64 << 10  # smaller reads are not worth looking for holes
 INLINE_ZEROES = 1 << 20  # more than that is for a thread
 MAX_THREADS = 16  # at work for one connection
 REQUEST_SIZE = REQUEST.size
-DATA_CHUNK = Struct(STRUCTURED_REPLY.format + "Q")  # with the offset that OFFSET_DATA begins with
-SPACE = PIECE + DATA_CHUNK.size  # in the output buffer
 
 KNOWN_FLAGS = {
     NBD_CMD_READ: NBD_CMD_FLAG_FUA | NBD_CMD_FLAG_DF,
@@ -91,7 +82,7 @@ class _Transfer:
         self.error = error
 
 
-class Transmission:
+class Transmission(Replies):
     """One connection's requests. ``send`` says whether it is done with the bytes when it returns.
 
     ``resume`` is called when :meth:`work` can go on after it stopped for a thread. ``room`` says whether
@@ -106,14 +97,11 @@ class Transmission:
         resume: Callable[[], None],
         room: Callable[[], bool],
     ) -> None:
+        super().__init__(send, agreement.structured)
         self._export: Export = agreement.export
-        self._structured = agreement.structured
         self._allocation = agreement.allocation
-        self._send = send
         self._resume = resume
         self._room = room
-        self._out = memoryview(bytearray(SPACE))
-        self._used = 0
         self._transfer: _Transfer | None = None
         self._waiting = False  # for a piece of a transfer, or for the drive to be free
         self._threads = 0
@@ -411,7 +399,7 @@ class Transmission:
                 self._take_in_thread(transfer, memoryview(bytes(part)))
                 return at + size
             except Exception as error:
-                transfer.error = _number_of(error)
+                transfer.error = number_of(error)
         self._taken(transfer, size)
         return at + size
 
@@ -423,7 +411,7 @@ class Transmission:
             self._waiting = False
             self._threads -= 1
             if error is not None:
-                transfer.error = _number_of(error)
+                transfer.error = number_of(error)
             self._taken(transfer, len(part))
             self._flush()
             self._resume()
@@ -484,46 +472,3 @@ class Transmission:
             self._resume()
 
         self._export.gate.in_thread(work, done, alone=alone)
-
-    # -- replies -----------------------------------------------------------------------------------------
-
-    def _done(self, cookie: int) -> None:
-        if self._structured:
-            self._chunk(NBD_REPLY_TYPE_NONE, cookie, b"")
-        else:
-            self._put([SIMPLE_REPLY.pack(NBD_SIMPLE_REPLY_MAGIC, 0, cookie)])
-
-    def _fail(self, cookie: int, error: BaseException) -> None:
-        self._refuse(cookie, _number_of(error), str(error))
-
-    def _refuse(self, cookie: int, number: int, why: str = "") -> None:
-        if self._structured:
-            message = why.encode()[:512]
-            self._chunk(NBD_REPLY_TYPE_ERROR, cookie, ERROR.pack(number, len(message)) + message)
-        else:
-            self._put([SIMPLE_REPLY.pack(NBD_SIMPLE_REPLY_MAGIC, number, cookie)])
-
-    def _chunk(self, kind: int, cookie: int, payload: bytes, *, done: bool = True) -> None:
-        flags = NBD_REPLY_FLAG_DONE if done else 0
-        head = STRUCTURED_REPLY.pack(NBD_STRUCTURED_REPLY_MAGIC, flags, kind, cookie, len(payload))
-        self._put([head, payload])
-
-    def _put(self, parts: Iterable[bytes | memoryview]) -> None:
-        for part in parts:
-            if self._used + len(part) > SPACE:
-                self._flush()
-            self._out[self._used : self._used + len(part)] = part
-            self._used += len(part)
-
-    def _flush(self) -> None:
-        if self._used:
-            used, self._used = self._used, 0
-            if not self._send(self._out[:used]):
-                self._out = memoryview(bytearray(SPACE))
-
-
-def _number_of(error: BaseException) -> int:
-    """What the client is told of a failure."""
-    if isinstance(error, OSError) and error.errno is not None:
-        return NBD_ERROR_OF_ERRNO.get(error.errno, NBD_EIO)
-    return NBD_EIO

@@ -12,7 +12,7 @@ import pytest
 
 from pcemu.drives.create import create_differencing
 from pcemu.drives.nbd.handshake import Malformed, Tls
-from pcemu.drives.nbd.transmission import PIECE
+from pcemu.drives.nbd.replies import PIECE
 from pcemu.drives.open import open_drive
 from pcemu.testing.memory_drive import MemoryDrive
 from tests.drives.nbd.harness import (
