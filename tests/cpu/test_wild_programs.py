@@ -15,7 +15,7 @@ from tests.cpu.kernel import Board
 from tests.cpu.test_paging import paged
 from tests.drives.proof import scaled
 
-CASES = scaled(250, 5000)  # for each way in
+CASES = scaled(120, 5000)  # for each way in
 BLOB = 128
 SNAPSHOTS = (range(0x5000, 0x20000), range(0x100000, 0x104000), range(0x200000, 0x204000))
 WAYS_IN = {
