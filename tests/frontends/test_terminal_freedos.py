@@ -1,4 +1,4 @@
-"""FreeDOS' EDIT in a real pseudo terminal: Alt and function keys, a resize, and the question about the file."""
+"""FreeDOS' EDIT in a real pseudo terminal: Alt and function keys, a resize, the question about the file."""
 
 from __future__ import annotations
 
