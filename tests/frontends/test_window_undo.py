@@ -46,7 +46,7 @@ def test_the_question_at_the_end(display: Xvfb, disk: Path, tmp_path: Path, hand
         write(session, "Milk and honey")
         session.host("q")
         session.until_found("forget the changes")
-        session.until(lambda: matches(display.pixels(), GOLDENS / "end.png"))
+        session.until(lambda: matches(display.pixels(), GOLDENS / "end.png", 11, 48))
         if hand == "mouse":
             session.click(session.until_found("forget the changes"))
         else:
@@ -68,7 +68,7 @@ def test_the_question_about_an_interrupted_session(
         session.process.kill()
     with Session(display, tmp_path, "--date", DATE, disk) as session:
         session.until_found("forget the changes")
-        session.until(lambda: matches(display.pixels(), GOLDENS / "interrupted.png"))
+        session.until(lambda: matches(display.pixels(), GOLDENS / "interrupted.png", 11, 66))
         if hand == "mouse":
             session.click(session.until_found("forget the changes"))
         else:

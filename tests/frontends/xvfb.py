@@ -17,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from pcemu.frontends.cells import CellGrid
+from pcemu.frontends.cells import CELL_HEIGHT, CELL_WIDTH, CellGrid
 from pcemu.frontends.panels import TEXT
 from pcemu.frontends.picture import render
 from pcemu.resources import resource
@@ -198,24 +198,14 @@ def shows(picture: Pixels, screen: TextScreen) -> bool:
     )
 
 
-def matches(picture: Pixels, golden: Path) -> bool:
-    """True when the middle of the window, above its status line, is the golden picture, dot for dot.
+def matches(picture: Pixels, golden: Path, rows: int, columns: int) -> bool:
+    """True when a panel of that size, in cells, is in the window and is the golden picture, dot for dot.
 
     With PCEMU_UPDATE_GOLDENS=1 the golden picture is made anew from what is there: look at it then.
     """
-    if os.environ.get("PCEMU_UPDATE_GOLDENS") == "1":
-        Image.fromarray(np.ascontiguousarray(_middle(picture, *_box(picture)))).save(golden)
-    wanted = np.asarray(Image.open(golden).convert("RGB"))
-    return bool((_middle(picture, *wanted.shape[:2]) == wanted).all())
-
-
-def _middle(picture: Pixels, height: int, width: int) -> Pixels:
+    height, width = rows * CELL_HEIGHT * SCALE, columns * CELL_WIDTH * SCALE
     top, left = (400 * SCALE - height) // 2, (WIDTH - width) // 2
-    return picture[top : top + height, left : left + width]
-
-
-def _box(picture: Pixels) -> tuple[int, int]:
-    """Height and width of the panel in the middle, by its colour."""
-    paper = (picture[: 400 * SCALE] == (0, 0, 170)).all(axis=-1)
-    rows, columns = np.flatnonzero(paper.any(axis=1)), np.flatnonzero(paper.any(axis=0))
-    return int(rows[-1] - rows[0] + 1), int(columns[-1] - columns[0] + 1)
+    panel = picture[top : top + height, left : left + width]
+    if os.environ.get("PCEMU_UPDATE_GOLDENS") == "1":
+        Image.fromarray(np.ascontiguousarray(panel)).save(golden)
+    return bool(np.array_equal(panel, np.asarray(Image.open(golden).convert("RGB"))))
