@@ -20,6 +20,9 @@ AS_IT_IS = "\b\n"  # click does not wrap the paragraph that begins with this lin
 
 HELP = r"""Run a PC whose hard disks are the raw images DISK (up to four), or the demo disk.
 
+A DISK may also be an address, such as nbd://host/export, https://… or s3://…: what is read is kept on this
+computer, and the image there is never written.
+
 Where a display is found, the guest's screen is shown in a window; the right Ctrl key with H shows which keys
 are pcemu's. Otherwise it is shown in the terminal; there Ctrl-] opens a menu. All other keys go to the guest.
 With --ui headless, or without a terminal, nothing is shown while it runs; the final screen is printed on
@@ -54,6 +57,7 @@ Examples:
   pcemu run --headless --timeout 5 --screenshot boot.png --on-exit discard freedos.img
   pcemu run --headless --until 'C:\>' --type 'cd \\work\n' --on-exit commit freedos.img
   pcemu run --serial pty freedos.img            COM1 on a pseudo terminal
+  pcemu run nbd://host/freedos                  an image on a server
   pcemu run --bios bios.bin --vgabios vgabios-isavga.bin freedos.img     SeaBIOS
 
 \b

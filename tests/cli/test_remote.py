@@ -22,7 +22,7 @@ Run = Callable[..., tuple[int, str, str]]
 
 SECTORS = 8192
 FAR = 4000  # a sector that no read-ahead brings along with the first
-# Prints R, waits for a key, reads a far sector (INT 13h, AH = 42h), prints its first letter, or E if it fails.
+# Prints R, waits for a key, reads a far sector (INT 13h, AH = 42h), prints its first letter; E if it fails.
 READER = f"""
     xor ax, ax
     mov ds, ax

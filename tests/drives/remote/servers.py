@@ -12,6 +12,7 @@ import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -82,6 +83,34 @@ def nbdkit(*arguments: str, port: int = 0) -> Iterator[int]:
     port = port or free_port()
     with running("nbdkit", "-f", "-i", "127.0.0.1", "-p", str(port), *arguments, ready=port):
         yield port
+
+
+@contextlib.contextmanager
+def object_store() -> Iterator[Any]:
+    """moto's S3 server, which the environment names: a client of botocore's for it."""
+    from moto.server import ThreadedMotoServer
+
+    server = ThreadedMotoServer("127.0.0.1", 0, verbose=False)
+    server.start()
+    try:
+        host, port = server.get_host_and_port()
+        settings = {
+            "AWS_ENDPOINT_URL": f"http://{host}:{port}",
+            "AWS_ACCESS_KEY_ID": "testing",
+            "AWS_SECRET_ACCESS_KEY": "testing",
+            "AWS_DEFAULT_REGION": "us-east-1",
+            "AWS_CONFIG_FILE": os.devnull,
+        }
+        with pytest.MonkeyPatch.context() as patch:
+            for name, value in settings.items():
+                patch.setenv(name, value)
+            import boto3
+
+            client = boto3.client("s3")
+            yield client
+            client.close()
+    finally:
+        server.stop()
 
 
 class RangeServer(http.server.ThreadingHTTPServer):

@@ -4,16 +4,15 @@ from __future__ import annotations
 
 import builtins
 import random
-import sys
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from pathlib import Path
+from typing import Any
 
 import pytest
 
 from pcemu.drives.remote.object_store import ObjectSource
 from pcemu.errors import ImageAccessError, ImageFormatError, ImageNotFoundError, UsageError
-from tests.drives.remote.servers import RangeServer, free_port
+from tests.drives.remote.servers import RangeServer, free_port, object_store
 
 CONTENT = random.Random(3).randbytes(300_000)
 PLACES = [(0, 300_000), (0, 1), (299_999, 1), (65_536, 65_536), (1, 99_999)]
@@ -64,7 +63,7 @@ def test_a_failing_server(status: int, kind: type[OSError]) -> None:
             ObjectSource(server.url, TIMEOUT)
 
 
-def test_sentences_for_what_is_not_there(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_sentences_for_what_is_not_there() -> None:
     with RangeServer(CONTENT) as server, pytest.raises(ImageNotFoundError, match="no such file"):
         ObjectSource(server.url + "x", TIMEOUT)
     with pytest.raises(ImageAccessError, match="is the server running"):
@@ -90,55 +89,27 @@ def test_a_missing_package_is_named_with_the_command_that_installs_it(
 
 
 @pytest.fixture(scope="module")
-def bucket(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[str, object]]:
-    """An S3 server of moto's with one bucket: its address, and a client of botocore's."""
-    from moto.server import ThreadedMotoServer
-
-    patch = pytest.MonkeyPatch()
-    server = ThreadedMotoServer("127.0.0.1", 0, verbose=False)
-    server.start()
-    try:
-        host, port = server.get_host_and_port()
-        address = f"http://{host}:{port}"
-        settings = {
-            "AWS_ENDPOINT_URL": address,
-            "AWS_ACCESS_KEY_ID": "testing",
-            "AWS_SECRET_ACCESS_KEY": "testing",
-            "AWS_DEFAULT_REGION": "us-east-1",
-            "AWS_CONFIG_FILE": str(tmp_path_factory.mktemp("aws") / "config"),
-        }
-        for name, value in settings.items():
-            patch.setenv(name, value)
-        import boto3
-
-        client = boto3.client("s3")
+def bucket() -> Iterator[Any]:
+    """An S3 server with one image: a client of botocore's."""
+    with object_store() as client:
         client.create_bucket(Bucket="disks")
         client.put_object(Bucket="disks", Key="base.img", Body=CONTENT)
-        yield "s3://disks", client
-        client.close()
-    finally:
-        server.stop()
-        patch.undo()
+        yield client
 
 
 @pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::ResourceWarning")
-def test_s3(bucket: tuple[str, object]) -> None:
-    url, client = bucket
-    source = ObjectSource(f"{url}/base.img", TIMEOUT)
+def test_s3(bucket: Any) -> None:
+    source = ObjectSource("s3://disks/base.img", TIMEOUT)
     check_reads(source)
     assert source.version is not None
     assert source.version.startswith("ETag")
-    client.put_object(Bucket="disks", Key="base.img", Body=bytes(len(CONTENT)))  # type: ignore[attr-defined]
+    bucket.put_object(Bucket="disks", Key="base.img", Body=bytes(len(CONTENT)))
     with pytest.raises(ConnectionError):
         source.read(0, 512)
-    other = ObjectSource(f"{url}/base.img", TIMEOUT)
-    assert other.version != source.version
-    client.put_object(Bucket="disks", Key="base.img", Body=CONTENT)  # type: ignore[attr-defined]
+    assert ObjectSource("s3://disks/base.img", TIMEOUT).version != source.version
 
 
 @pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::ResourceWarning")
-def test_s3_objects_that_are_not_there(bucket: tuple[str, object], tmp_path: Path) -> None:
-    url, _ = bucket
+def test_s3_objects_that_are_not_there(bucket: Any) -> None:
     with pytest.raises(ImageNotFoundError, match="no such file"):
-        ObjectSource(f"{url}/other.img", TIMEOUT)
-    assert "botocore" in sys.modules
+        ObjectSource("s3://disks/other.img", TIMEOUT)
