@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
-from dataclasses import dataclass
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass, field
 from enum import Enum
 from functools import cached_property
 from typing import NamedTuple
@@ -32,7 +32,7 @@ class Action(Enum):
     PASTE = Entry("v", "Paste", "type the clipboard's text; again: stop typing")
     COPY = Entry("c", "Copy", "copy the marked text, or the whole screen")
     SCREENSHOT = Entry("s", "Screenshot", "save the screen as a PNG file")
-    INSPECT = Entry("i", "Inspect", "registers, ports, interrupts and drives beside the screen, and back")
+    INSPECT = Entry("i", "Inspect", "show registers, ports, interrupts and drives, and back")
     FULL_SCREEN = Entry("f", "Full screen", "full screen, and back")
     SHAPE = Entry("a", "Shape 4:3", "dots as high as on old monitors, and back")
     LARGER = Entry("+", "Larger", "a larger picture", in_menu=False)
@@ -47,7 +47,7 @@ class Reach:
     """What the host key can do on one front end, and how.
 
     ``host_key`` is its name, ``joint`` what stands between it and the other key, ``how`` what to do with it
-    in words, and ``more`` further lines for the help.
+    in words, and ``more`` further lines for the help. ``meanings`` are those that are others here.
     """
 
     host_key: str
@@ -55,6 +55,7 @@ class Reach:
     how: str
     lacks: Collection[Action]
     more: tuple[str, ...]
+    meanings: Mapping[Action, str] = field(default_factory=dict)
 
     @cached_property
     def actions(self) -> tuple[Action, ...]:
@@ -66,6 +67,10 @@ class Reach:
         """The actions by the character of their key; + is Shift + = on many boards."""
         keys = {action.value.key: action for action in self.actions}
         return keys | ({"=": keys["+"]} if "+" in keys else {})
+
+    def meaning(self, action: Action) -> str:
+        """What the help says of an action."""
+        return self.meanings.get(action, action.value.meaning)
 
     def press(self, action: Action) -> str:
         """What to press for an action."""

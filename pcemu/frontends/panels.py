@@ -251,7 +251,7 @@ def help_panel(reach: Reach) -> Panel:
     """All that the host key can do."""
     width = max(len(action.value.key) for action in reach.actions)
     lines = [f"Keys of pcemu: {reach.how}", ""]
-    lines += [f"  {action.value.key.upper():{width}}   {action.value.meaning}" for action in reach.actions]
+    lines += [f"  {action.value.key.upper():{width}}   {reach.meaning(action)}" for action in reach.actions]
     return Panel("Help", [*lines, "", *reach.more], [])
 
 

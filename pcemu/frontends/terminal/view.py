@@ -60,6 +60,10 @@ REACH = Reach(
         "Ctrl-] twice is the guest's Ctrl-]; all other keys go to the guest.",
         "Paste with the keys of your terminal: the text is typed for the guest.",
     ),
+    meanings={
+        Action.PASTE: "stop typing a text that was pasted",
+        Action.COPY: "copy the screen's text, where the terminal allows it",
+    },
 )
 
 
