@@ -5,8 +5,11 @@ from __future__ import annotations
 import json
 import os
 import random
+import shutil
 import socket
+import subprocess
 import threading
+import time
 from pathlib import Path
 
 import pytest
@@ -19,6 +22,7 @@ from pcemu.drives.open import open_drive
 from pcemu.drives.raw import RawDrive
 from pcemu.errors import ImageAccessError, UsageError
 from pcemu.testing.memory_drive import MemoryDrive
+from tests.conftest import require
 from tests.drives.nbd.running import nbdsh, program, serving
 
 SIZE = 8 << 20
@@ -203,6 +207,33 @@ def test_what_is_not_in_the_hosts_cache_is_read_all_the_same(image: Path, tmp_pa
         program("nbdcopy", running.uri(), tmp_path / "out.img")
     drive.close()
     assert (tmp_path / "out.img").read_bytes() == before
+
+
+def test_nbdfuse_makes_it_a_file(image: Path, tmp_path: Path) -> None:
+    """Where the host lets one mount."""
+    require(shutil.which("nbdfuse") is not None, "nbdfuse")
+    if not os.access("/dev/fuse", os.R_OK | os.W_OK):
+        pytest.skip("nobody may use FUSE here")
+    folder = tmp_path / "there"
+    folder.mkdir()
+    with serving({"disk": RawDrive(image)}, unix(tmp_path)) as running:
+        fuse = subprocess.Popen(["nbdfuse", folder, running.uri()], stderr=subprocess.PIPE)
+        try:
+            while fuse.poll() is None and not (folder / "nbd").exists():
+                time.sleep(0.02)
+            if fuse.poll() is not None:
+                assert fuse.stderr is not None
+                pytest.skip(f"nbdfuse cannot mount here: {fuse.stderr.read().decode()}")
+            assert (folder / "nbd").read_bytes() == image.read_bytes()
+            with (folder / "nbd").open("r+b") as file:
+                file.seek(12345)
+                file.write(b"hello")
+        finally:
+            fuse.terminate()
+            fuse.communicate()
+            if folder.is_mount():
+                program("umount", folder)
+    assert image.read_bytes()[12345:12350] == b"hello"
 
 
 def test_a_client_too_many_is_turned_away_and_the_others_stay() -> None:
