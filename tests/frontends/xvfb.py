@@ -42,7 +42,7 @@ class Xvfb:
         ours, its = os.pipe()
         screen = f"{WIDTH}x{HEIGHT}x24"
         self._server = subprocess.Popen(
-            ["Xvfb", "-displayfd", str(its), "-screen", "0", screen, "-nolisten", "tcp", "-fbdir", folder],
+            ["Xvfb", "-displayfd", str(its), "-screen", "0", screen, "-noreset", "-fbdir", folder],
             pass_fds=[its],
             stderr=subprocess.DEVNULL,
         )
