@@ -110,7 +110,7 @@ def path_for_new(name: str, suffix: str = ".img") -> Path:
     for path in _files(stem):
         if path.exists():
             raise UsageError(
-                f"{stem}: is the name of {path}, expected one that is not taken; choose another with --name, "
+                f"{stem}: is the name of {path}, expected one that is not taken; choose another name, "
                 f"or remove that file"
             )
     return disks_folder() / (stem + suffix)
