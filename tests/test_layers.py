@@ -84,6 +84,9 @@ ONLY: dict[str, str] = {
     "rich": "pcemu.cli",
     "click": "pcemu.cli",
     "httpx": "pcemu.library.download",
+    "fsspec": "pcemu.drives.remote.object_store",
+    "aiohttp": "pcemu.drives.remote.object_store",
+    "distributed": "pcemu.examples.fleet",
 }
 
 # What must not look at the host's clock: its time is virtual.

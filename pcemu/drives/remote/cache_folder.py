@@ -41,7 +41,8 @@ def caches_in(folder: Path) -> list[Path]:
         for path in folder.iterdir():
             if NAME.fullmatch(path.name):
                 with contextlib.suppress(OSError):
-                    found.append((path.stat().st_atime, path))
+                    status = path.stat()
+                    found.append((max(status.st_atime, status.st_mtime), path))
     return [path for _, path in sorted(found)]
 
 

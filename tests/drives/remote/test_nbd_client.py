@@ -6,6 +6,7 @@ import errno
 import random
 import shutil
 import subprocess
+import sys
 import threading
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -67,6 +68,15 @@ def test_reads_through_a_unix_socket_without_structured_replies(image: Path, tmp
     path = tmp_path / "a socket"
     with running("nbdkit", "-f", "--no-sr", "-U", path, "file", image, ready=path):
         source = client(f"nbd+unix:///?socket={str(path).replace(' ', '%20')}")
+        check_reads(source, image.read_bytes())
+        source.close()
+
+
+def test_reads_from_our_own_server(image: Path, tmp_path: Path) -> None:
+    path = tmp_path / "socket"
+    serve = (sys.executable, "-m", "pcemu", "serve", image, "--read-only", "--listen", f"unix:{path}")
+    with running(*serve, ready=path):
+        source = client(f"nbd+unix:///disk?socket={path}")
         check_reads(source, image.read_bytes())
         source.close()
 
