@@ -9,7 +9,8 @@ import pytest
 
 from pcemu import execution
 from pcemu.clock import MICROSECOND, MILLISECOND, SECOND, Clock
-from pcemu.cpu.cpu import INTERRUPT_TICKS, PORT_TICKS
+from pcemu.cpu.cpu import INTERRUPT_TICKS
+from pcemu.cpu.ports import PORT_TICKS
 from pcemu.devices.pic import I8259
 from pcemu.errors import GuestError
 from pcemu.execution import Execution

@@ -1,9 +1,10 @@
 """The processor: runs the guest in slices that end between two basic blocks, never asynchronously.
 
 Virtual time is counted in *ticks*: a byte of code is one tick (slices.py tells why), a port access
-:data:`PORT_TICKS`, an interrupt :data:`INTERRUPT_TICKS`. A device that wants attention earlier than the
-slice was meant to end lowers its budget (:meth:`Cpu.limit_slice`), and the slice ends with the basic block.
-An interrupt request (:attr:`Cpu.set_request`) ends it before the first block where it can be taken.
+:data:`pcemu.cpu.ports.PORT_TICKS`, an interrupt :data:`INTERRUPT_TICKS`. A device that wants attention
+earlier than the slice was meant to end lowers its budget (:meth:`Cpu.limit_slice`), and the slice ends with
+the basic block. An interrupt request (:attr:`Cpu.set_request`) ends it before the first block where it can be
+taken.
 """
 
 from __future__ import annotations
@@ -20,7 +21,6 @@ from pcemu.cpu.cpuid import RESET_EDX, cpuid
 from pcemu.cpu.engine import CPUID, NO_CODE, RDTSC, REFUSED, Engine
 from pcemu.cpu.faults import (
     DEBUG,
-    GENERAL_PROTECTION,
     INVALID_OPCODE,
     NAMES,
     Fault,
@@ -32,6 +32,7 @@ from pcemu.cpu.io_guard import IoGuard
 from pcemu.cpu.loops import LoopFlags
 from pcemu.cpu.mmu import WRITE_SINK, Mmu
 from pcemu.cpu.open_state import open_state
+from pcemu.cpu.ports import Ports
 from pcemu.cpu.slices import slice_counter
 from pcemu.cpu.state import (
     CR0,
@@ -86,9 +87,7 @@ from pcemu.errors import GuestError
 from pcemu.memory import LOW_ROM, PAGE_SIZE, TOP_ROM, Memory
 
 KEYBOARD_SERVICE = 0x16  # INT
-PORT_TICKS = 250
 INTERRUPT_TICKS = 250
-TICKS_PER_BLOCK_ITEM = 2
 RDTSC_TICKS = 20
 STUCK_AFTER = 10_000  # invalid opcodes at one address, with nothing but their handler in between
 
@@ -139,9 +138,6 @@ class Cpu:
 
     def __init__(self, memory: Memory, bus: PortBus, public_state: bool | None = None) -> None:
         self._engine = engine = Engine()
-        self._handlers = bus.handlers
-        self._bus = bus
-        self._on_mode(False)
         self._error: BaseException | None = None
         self._ram = memoryview(memory.ram)
         engine.map_buffer(0, memory.ram)
@@ -155,7 +151,6 @@ class Cpu:
         self._halted, self._invalid_address = state.halted, state.invalid_address
         self._software_interrupt = state.software_interrupt
         self.mmu = Mmu(engine, state, self._ram, memory.read_only)
-        self.mmu.on_mode = self._on_mode
         self._counter = counter = slice_counter(engine, state)
         self._budget = counter.budget
         self.set_request = counter.set_request
@@ -167,7 +162,8 @@ class Cpu:
         self._guard = IoGuard(engine, state)
         self._held: int | None = None  # the budget while a block is to be translated anew
         self._loop_flags = LoopFlags(engine, state, self.mmu, self._hold)
-        self._string_io = StringIo(state, self._ram, self.mmu)
+        string_io = StringIo(state, self._ram, self.mmu)
+        ports = Ports(bus, state, self.mmu, string_io, self._tasks, self._guard, self._budget, self._fail)
         self._last_invalid = (-1, 0)
         self._shutdown: str | None = None
         self.time_stamp: Callable[[], int] = lambda: self._before + self.ticks_used
@@ -177,7 +173,7 @@ class Cpu:
         self.on_keyboard_service: Callable[[int], None] = lambda function: None
         engine.hook_interrupts(self._on_interrupt)
         engine.hook_invalid(self._on_invalid)
-        engine.hook_ports(self._on_in, self._on_out)
+        engine.hook_ports(ports.on_in, ports.on_out)
         engine.hook_instruction(CPUID, self._on_cpuid)
         engine.hook_instruction(RDTSC, self._on_rdtsc)
         self.running = False
@@ -448,76 +444,6 @@ class Cpu:
         self._last_invalid = (here, times + 1 if here == where else 1)
         if self._last_invalid[1] > STUCK_AFTER:
             raise GuestError(f"the guest executes an invalid instruction over and over at {self.location}")
-
-    def _on_in(self, uc: int, port: int, size: int, data: int) -> int:
-        try:
-            self._budget[0] -= PORT_TICKS
-            if size == 1:
-                answer = self._free_reads[port]
-                if answer is not None:
-                    read, register = answer
-                    return read(register)
-            return self._guarded_in(port, size)
-        except BaseException as error:
-            self._fail(error)
-            return 0
-
-    def _guarded_in(self, port: int, size: int) -> int:
-        if self._q[CR0] & CR0_PE and not self._may_access(port, size):
-            return 0
-        handler = self._handlers.get(port)
-        if handler is not None and handler.read_block is not None:
-            value = self._string_io.read(handler, size)
-            if value >= 0:
-                self._charge_block()
-                return value
-        return self._bus.read(port, size)
-
-    def _on_out(self, uc: int, port: int, size: int, value: int, data: int) -> None:
-        try:
-            self._budget[0] -= PORT_TICKS
-            if size == 1:
-                answer = self._free_writes[port]
-                if answer is not None:
-                    write, register = answer
-                    write(register, value & 0xFF)
-                    return
-            self._guarded_out(port, size, value)
-        except BaseException as error:
-            self._fail(error)
-
-    def _guarded_out(self, port: int, size: int, value: int) -> None:
-        if self._q[CR0] & CR0_PE and not self._may_access(port, size):
-            return
-        handler = self._handlers.get(port)
-        if handler is not None and handler.write_block is not None and self._string_io.write(handler, size):
-            self._charge_block()
-        else:
-            self._bus.write(port, size, value)
-
-    def _on_mode(self, protected: bool) -> None:
-        """Protected mode was entered or left: only in real mode is every port free for all."""
-        bus = self._bus
-        self._free_reads = bus.no_reads if protected else bus.byte_reads
-        self._free_writes = bus.no_writes if protected else bus.byte_writes
-
-    def _charge_block(self) -> None:
-        self._budget[0] -= self._string_io.moved * TICKS_PER_BLOCK_ITEM
-        self._string_io.moved = 0
-
-    def _may_access(self, port: int, size: int) -> bool:
-        """In protected mode: may the program do this? If not, what it gets instead is on its way."""
-        guard = self._guard
-        if guard.refused is not None:
-            return False
-        fault = Fault(GENERAL_PROTECTION)
-        try:
-            if self._tasks.io_permitted(port, size):
-                return True
-        except PageFault as page_fault:  # in the permission map
-            fault = page_fault
-        guard.refuse(port, fault)
-        return False
 
     def _on_cpuid(self, uc: int, data: int) -> int:
         q = self._q

@@ -7,7 +7,8 @@ import hashlib
 import pytest
 
 from pcemu.cpu import Stop
-from pcemu.cpu.cpu import INTERRUPT_TICKS, PORT_TICKS
+from pcemu.cpu.cpu import INTERRUPT_TICKS
+from pcemu.cpu.ports import PORT_TICKS
 from pcemu.errors import GuestError
 from tests.cpu.guest import RESULTS, START, Guest
 

@@ -15,7 +15,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pcemu.cpu import Registers, Stop
-from pcemu.cpu.cpu import PORT_TICKS, TICKS_PER_BLOCK_ITEM
+from pcemu.cpu.ports import PORT_TICKS, TICKS_PER_BLOCK_ITEM
 from tests.cpu.guest import RESULTS, Guest
 from tests.drives.proof import FULL
 
