@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import datetime
+
 import pytest
 
 from pcemu.bus import Access, Watcher
@@ -64,7 +66,7 @@ def test_requests_are_told_by_line_and_by_name() -> None:
 def test_looking_changes_nothing_in_the_machine() -> None:
     ends = []
     for look in (False, True):
-        with Booted(GUEST) as pc:
+        with Booted(GUEST, date=datetime.datetime(1999, 12, 31)) as pc:
             inspector = Inspector(insides(pc, []))
             for _ in range(20):
                 if look:
