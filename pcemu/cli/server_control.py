@@ -20,6 +20,7 @@ from pcemu.errors import PcemuError
 
 SUFFIX = ".server"
 MAX_LINE = 1 << 20
+LIST_SECONDS = 10.0  # a server that is in the middle of a commit may not answer sooner
 
 
 class ServerRefused(PcemuError):
@@ -58,12 +59,13 @@ def running_servers() -> list[dict[str, Any]]:
         paths = sorted(control_folder().glob(f"*{SUFFIX}"))
     except OSError:
         return []
-    found = [_ask(path, {"action": "list"}) for path in paths]
+    found = [_ask(path, {"action": "list"}, LIST_SECONDS) for path in paths]
     return [each for each in found if each is not None]
 
 
-def _ask(path: Path, request: dict[str, Any]) -> dict[str, Any] | None:
+def _ask(path: Path, request: dict[str, Any], timeout: float | None = None) -> dict[str, Any] | None:
     with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as connected:
+        connected.settimeout(timeout)
         try:
             connected.connect(str(path))
             connected.sendall(json.dumps(request).encode() + b"\n")

@@ -156,6 +156,12 @@ class SessionFolder:
             file.close()  # removed by the one before, who was just leaving
         raise ImageAccessError(f"{self.lock_path}: is replaced again and again; try again later")
 
+    def hold(self) -> None:
+        """Take the lock again, if it was removed with the session that was decided; ImageAccessError."""
+        if self._lock is None or not self._is_named(self._lock):
+            self.release()
+            self.take()
+
     def _is_named(self, file: HostFile) -> bool:
         if os.name == "nt":
             return True

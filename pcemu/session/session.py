@@ -117,6 +117,7 @@ class Session(SessionRecord):
             self._save()
             self._open()
         else:
+            self.folder.hold()
             self._journal.created = self._clock()
             self._open_layers(self._make_first_drive())
         return self.drive

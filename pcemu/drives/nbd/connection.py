@@ -78,6 +78,7 @@ class Connection(asyncio.BufferedProtocol):
         self._transport = transport
         transport.set_write_buffer_limits(high=WRITE_LIMIT)
         self.peer = _peer_name(transport)
+        _keep_alive(transport)
         loop = asyncio.get_running_loop()
         self._timer = loop.call_later(self._patience, self._close, "it took too long over the handshake")
         self._steps = handshake(self._exports, Tls.NONE if self._tls is None else Tls.REQUIRED)
@@ -262,6 +263,13 @@ class Connection(asyncio.BufferedProtocol):
         """Let the client go at once."""
         if self._transport is not None:
             self._transport.abort()
+
+
+def _keep_alive(transport: asyncio.Transport) -> None:
+    """Have the kernel find out about clients whose host is gone."""
+    connected = transport.get_extra_info("socket")
+    if connected is not None and connected.family != getattr(socket, "AF_UNIX", None):
+        connected.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
 
 
 def _peer_name(transport: asyncio.Transport) -> str:
