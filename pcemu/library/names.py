@@ -57,7 +57,10 @@ def looks_like_name(text: str) -> bool:
 
 
 def find_disk(path: Path) -> Path:
-    """The disk that ``path`` names: a path, which wins, or else a known name; ``path`` when it is neither."""
+    """The disk that ``path`` names: a path, which wins, or else a known name; ``path`` when it is neither.
+
+    A folder is no disk, so a name wins over it: ``new games --from-folder games`` leaves both.
+    """
     try:
         return resolve_disk(path)
     except ImageNotFoundError:
@@ -67,7 +70,8 @@ def find_disk(path: Path) -> Path:
 def resolve_disk(path: Path) -> Path:
     """As :func:`find_disk`; ImageNotFoundError when a name is not known, UsageError when it has two files."""
     text = str(path)
-    if path.exists() or path.is_symlink() or not looks_like_name(text):
+    folder = path.is_dir()
+    if (path.exists() and not folder) or path.is_symlink() or not looks_like_name(text):
         return path
     if Path(text + SESSIONS).is_dir():  # an image that was moved away from its session, which will be told
         return path
@@ -79,6 +83,8 @@ def resolve_disk(path: Path) -> Path:
         )
     if files:
         return files[0]
+    if folder:
+        return path
     names = [disk.name for disk in known_disks()]
     known = f"the known names are {', '.join(names)}" if names else "no disk is known by name yet"
     how = "`pcemu get freedos` downloads it" if text == "freedos" else "check the path, or see `pcemu list`"

@@ -79,6 +79,13 @@ def test_a_path_wins_over_a_name(named: Path, tmp_path: Path) -> None:
     assert resolve_disk(Path("./two")) == Path("two") or resolve_disk(tmp_path / "two") == tmp_path / "two"
 
 
+def test_a_name_wins_over_a_folder(named: Path) -> None:
+    Path("one").mkdir()
+    Path("plain").mkdir()
+    assert resolve_disk(Path("one")) == named / "one.img"
+    assert resolve_disk(Path("plain")) == Path("plain")
+
+
 def test_a_name_for_two_files(named: Path) -> None:
     (named / "one.vhd").write_bytes(b"")
     with pytest.raises(UsageError, match=r"one\.img and one\.vhd"):
