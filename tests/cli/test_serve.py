@@ -125,6 +125,15 @@ def test_no_name_leads_anywhere_else(base: Path, tmp_path: Path, name: str) -> N
     assert files == sorted(path for path in tmp_path.rglob("*") if path.name.startswith("base"))
 
 
+def test_what_a_killed_client_wrote_is_kept(base: Path, tmp_path: Path) -> None:
+    with server(tmp_path, "serve", base, "--per-client-undo") as running:
+        script = "import os\nh.pwrite(b'A' * 512, 0)\nos.kill(os.getpid(), 9)"
+        nbdsh(running.uri("base@ann"), script, succeeds=False)
+        nbdsh(running.uri("base@ann"), "assert h.pread(512, 0) == b'A' * 512")
+        running.end()
+    assert pcemu(tmp_path, "session", "discard", base, "--session", "ann")[0] == 0
+
+
 def test_what_was_flushed_survives_the_servers_death(base: Path, tmp_path: Path) -> None:
     script = """
 import random
