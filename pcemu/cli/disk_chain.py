@@ -36,17 +36,21 @@ ORPHANS_EPILOG = epilog("""
 Examples:
   pcemu disk orphans                          in this folder
   pcemu disk orphans images backups
+  pcemu disk orphans --remove                 and remove leftovers of killed operations
 
 What is listed, in the table and as kind in --json:
   parent missing   a child whose parent is not where it says: move it there, or `pcemu disk relink`
   parent changed   a child whose parent is not as it was: restore that, or relink
   empty            a child that nothing was written to and nothing is built on: may be discarded
   interrupted      a note of an operation that was killed: run it again
-  leftover         a temporary file of an operation that was killed: may be removed
+  leftover         a temporary file of an operation that was killed: --remove removes it
 
-Keys of --json: folders, and orphans, a list of path, kind, text, size.
+With --remove, leftovers that the kernel says nobody holds are removed and told; nothing else ever is.
 
-Exit codes: 0 when there is nothing of the kind, 1 when there is.
+Keys of --json: folders, orphans, a list of path, kind, text, size, and removed, a list of paths (empty
+without --remove). What was removed is not among the orphans.
+
+Exit codes: 0 when there is nothing of the kind, or nothing left of it, 1 when there is.
 """)
 
 
@@ -146,31 +150,37 @@ def _document(node: Node, sessions: Sessions) -> dict[str, Any]:
 
 @click.command(epilog=ORPHANS_EPILOG)
 @click.argument("folders", nargs=-1, type=PATH, metavar="[FOLDER]...")
+@click.option("--remove", is_flag=True, help="Remove leftovers that nobody holds; say which.")
 @common
 @click.pass_context
-def orphans(ctx: click.Context, /, folders: tuple[Path, ...], as_json: bool, quiet: bool) -> None:
+def orphans(
+    ctx: click.Context, /, folders: tuple[Path, ...], remove: bool, as_json: bool, quiet: bool
+) -> None:
     """List what is amiss in FOLDERs (this one), not below them: children without parent, leftovers.
 
-    Nothing is changed.
+    Nothing is changed without --remove.
     """
     from pcemu.cli.tables import drawn, table
-    from pcemu.drives.orphans import orphans_in
+    from pcemu.drives.orphans import orphans_in, remove_leftovers
 
     folders = folders or (Path(),)
     found = [orphan for folder in folders for orphan in orphans_in(folder)]
+    found, removed = remove_leftovers(found) if remove else (found, [])
+    told = [f"removed {path}" for path in removed]
     if found:
         rows = [(each.path, each.kind.value, human(each.size), each.text) for each in found]
         kinds = Counter(each.kind.value for each in found)
         summary = ", ".join(f"{number} {kind}" for kind, number in kinds.items())
-        text = drawn(table(("file", "what", "size", "why"), rows, right=[2]), summary)
+        text = "\n".join([*told, drawn(table(("file", "what", "size", "why"), rows, right=[2]), summary)])
     else:
-        text = "nothing found"
+        text = "\n".join(told) or "nothing found"
     document = {
         "folders": [str(folder) for folder in folders],
         "orphans": [
             {"path": each.path, "kind": each.kind.value, "text": each.text, "size": each.size}
             for each in found
         ],
+        "removed": removed,
     }
     say(text, document, as_json=as_json, quiet=quiet)
     ctx.exit(FOUND if found else 0)

@@ -50,15 +50,25 @@ def lock_file(fd: int, path: str, *, shared: bool) -> None:
             raise
 
 
-def is_free(fd: int) -> bool:
-    """True when the kernel says that nobody else has a lock; False also where there are no locks."""
+def take_if_free(fd: int) -> bool:
+    """Lock an open file alone, until it is closed, when the kernel says that nobody else has a lock.
+
+    False when somebody has, and where there are no locks.
+    """
     if fcntl is None:
         return False
     try:
         fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        fcntl.flock(fd, fcntl.LOCK_UN)
     except OSError:
         return False
+    return True
+
+
+def is_free(fd: int) -> bool:
+    """True when the kernel says that nobody else has a lock; False also where there are no locks."""
+    if fcntl is None or not take_if_free(fd):
+        return False
+    fcntl.flock(fd, fcntl.LOCK_UN)
     return True
 
 

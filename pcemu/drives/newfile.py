@@ -18,11 +18,13 @@ import uuid
 from collections.abc import Callable, Sequence
 
 from pcemu.drives.hostfile import HOST, Host, HostFile
-from pcemu.drives.locks import is_free, lock_file
+from pcemu.drives.locks import is_free, lock_file, take_if_free
 from pcemu.errors import ImageAccessError, ImageError, UsageError
 
 NO_LINKS = (errno.EPERM, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOSYS)
 TEMPORARY_SUFFIX = ".new"
+TEMPORARY = re.compile(r"\..+\.[0-9a-f]{8}" + re.escape(TEMPORARY_SUFFIX), re.DOTALL)
+TEMPORARY_TAIL = re.compile("[0-9a-f]{8}" + re.escape(TEMPORARY_SUFFIX))
 
 Part = tuple[int, bytes]  # offset, content
 
@@ -35,7 +37,7 @@ def temporary_name(path: str) -> str:
 
 def is_temporary(name: str) -> bool:
     """True for what :func:`temporary_name` makes."""
-    return name.startswith(".") and name.endswith(TEMPORARY_SUFFIX)
+    return TEMPORARY.fullmatch(name) is not None
 
 
 def temporary_file(path: str, host: Host) -> HostFile:
@@ -61,12 +63,11 @@ def temporary_file(path: str, host: Host) -> HostFile:
 def sweep(path: str, host: Host) -> None:
     """Remove what killed operations left of a file to be called ``path``; OSError from its folder."""
     folder, name = os.path.split(path)
-    leftover = re.compile(re.escape(f".{name}.") + "[0-9a-f]{8}" + re.escape(TEMPORARY_SUFFIX))
+    start = f".{name}."  # asked first: the folder may hold hundreds of sessions
     for each in host.names_in(folder or "."):
-        if leftover.fullmatch(each):
-            place = os.path.join(folder, each)  # noqa: PTH118
-            if abandoned(place, host):
-                remove(place, host)
+        if each.startswith(start) and TEMPORARY_TAIL.fullmatch(each, len(start)):
+            with contextlib.suppress(OSError):
+                remove_abandoned(os.path.join(folder, each), host)  # noqa: PTH118
 
 
 def abandoned(path: str, host: Host) -> bool:
@@ -77,6 +78,24 @@ def abandoned(path: str, host: Host) -> bool:
         return False
     try:
         return is_free(file.fd)
+    finally:
+        file.close()
+
+
+def remove_abandoned(path: str, host: Host) -> bool:
+    """Remove a file if nobody is writing it, as far as the kernel knows; True when it is gone. OSError.
+
+    It is locked meanwhile: who has just made it, and comes second, sees that it is gone and makes another.
+    """
+    try:
+        file = host.open_image(path, read_only=True, lock=False)
+    except ImageError:
+        return False
+    try:
+        if not take_if_free(file.fd):
+            return False
+        host.unlink(path)
+        return True
     finally:
         file.close()
 

@@ -1,8 +1,12 @@
-"""What operations, crashes and tidy people leave behind in folders: named here, and not touched."""
+"""What operations, crashes and tidy people leave behind in folders: named here, and not touched.
+
+Only leftovers of killed operations can be removed: nobody ever saw them under a name of their own.
+"""
 
 from __future__ import annotations
 
 import os
+from collections.abc import Iterable
 from enum import StrEnum
 from typing import NamedTuple
 
@@ -10,7 +14,7 @@ from pcemu.drives.facts import facts_about
 from pcemu.drives.hostfile import HOST, Host
 from pcemu.drives.intents import read_intent
 from pcemu.drives.lineage import StrPath, told
-from pcemu.drives.newfile import abandoned, is_temporary
+from pcemu.drives.newfile import abandoned, is_temporary, remove_abandoned
 from pcemu.drives.probe import Format
 from pcemu.drives.registry import Child, Family
 from pcemu.drives.sidecar import PENDING
@@ -51,6 +55,27 @@ def orphans_in(folder: StrPath, *, host: Host = HOST) -> list[Orphan]:
     return sorted(orphan for orphan in found if orphan is not None)
 
 
+def remove_leftovers(found: Iterable[Orphan], *, host: Host = HOST) -> tuple[list[Orphan], list[str]]:
+    """Remove the leftovers among ``found`` that nobody holds, asking the kernel once more.
+
+    Returns those of ``found`` that are still there, and the paths of those that were removed. One that cannot
+    be removed says why.
+    """
+    left, removed = [], []
+    for orphan in found:
+        if orphan.kind is Kind.LEFTOVER:
+            try:
+                if remove_abandoned(orphan.path, host):
+                    removed.append(orphan.path)
+                    continue
+                orphan = orphan._replace(text="is in use, or gone, by now; look again later")
+            except OSError as error:
+                text = f"cannot be removed: {error.strerror}; check its folder's permissions and its disk"
+                orphan = orphan._replace(text=text)
+        left.append(orphan)
+    return left, removed
+
+
 def _look(path: str, host: Host) -> Orphan | None:
     """A note or a temporary file."""
     if path.endswith(PENDING):
@@ -63,7 +88,7 @@ def _look(path: str, host: Host) -> Orphan | None:
             text = f"a {intent.operation} of {intent.source} onto {target} was interrupted; run it again"
             return _orphan(path, Kind.INTERRUPTED, text, host)
     elif is_temporary(os.path.basename(path)) and abandoned(path, host):  # noqa: PTH119
-        text = "an operation was killed before this file had its name; doing it again, or you, can remove it"
+        text = "an operation was killed before this file had its name; doing it again removes it, or --remove"
         return _orphan(path, Kind.LEFTOVER, text, host)
     return None
 

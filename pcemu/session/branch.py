@@ -11,7 +11,7 @@ from pcemu.drives.drive import SECTOR_SIZE
 from pcemu.drives.facts import facts_about
 from pcemu.drives.hostfile import Host, HostFile
 from pcemu.drives.lineage import Progress
-from pcemu.drives.newfile import abandoned, exists, is_temporary, write_new
+from pcemu.drives.newfile import abandoned, exists, is_temporary, remove_abandoned, write_new
 from pcemu.drives.probe import Ends
 from pcemu.drives.raw import FlatDrive
 from pcemu.drives.registry import read_child, register, registered
@@ -70,4 +70,4 @@ def sweep_branches(image: str, host: Host) -> None:
                 if is_temporary(name) and abandoned(path, host):
                     child = read_child(path, host)
                     if child is not None and child.parent is not None and child.parent.real == image:
-                        host.unlink(path)
+                        remove_abandoned(path, host)

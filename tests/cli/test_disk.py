@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import io
 import json
 import os
@@ -26,6 +27,7 @@ from pcemu.cli import disk_common
 from pcemu.cli.disk_colours import LAYERS, hexadecimal
 from pcemu.cli.disk_common import Size, human
 from pcemu.cli.progress import ProgressBar
+from pcemu.drives.hostfile import HOST
 from pcemu.drives.open import open_drive
 from pcemu.drives.probe import probe
 from tests.conftest import require
@@ -372,7 +374,7 @@ def test_orphans(disk: Run, ask: Ask) -> None:
     disk("create", "third.vhd", "3M")
     Path(".a.vhd.01234567.new").write_bytes(b"half")
     document = ask("orphans", code=1)
-    assert list(document) == ["folders", "orphans"]
+    assert list(document) == ["folders", "orphans", "removed"] and document["removed"] == []
     found = {Path(each["path"]).name: each["kind"] for each in document["orphans"]}
     assert found == {
         "empty.vhd": "empty",
@@ -382,6 +384,26 @@ def test_orphans(disk: Run, ask: Ask) -> None:
     }
     assert all(list(each) == ["path", "kind", "text", "size"] for each in document["orphans"])
     assert disk("orphans", "nowhere")[0] == 2
+
+
+def test_leftovers_are_removed_and_nothing_else(disk: Run, ask: Ask) -> None:
+    for name in (".a.vhd.01234567.new", ".b.vhd.89abcdef.new"):
+        Path(name).write_bytes(b"half")
+    Path(".settings.new").write_bytes(b"of somebody")
+    disk("create", "base.vhd", "3M")
+    disk("create", "-b", "base.vhd", "empty.vhd")
+    with contextlib.closing(HOST.open_image(".b.vhd.89abcdef.new", read_only=False)):
+        code, out, _ = disk("orphans", "--remove")
+        assert code == 1 and "removed ./.a.vhd.01234567.new\n" in out and "empty.vhd" in out
+        assert ".b.vhd" not in out  # somebody is writing it
+    document = ask("orphans", "--remove", code=1)
+    assert document["removed"] == ["./.b.vhd.89abcdef.new"]
+    assert [each["kind"] for each in document["orphans"]] == ["empty"]
+    assert sorted(path.name for path in Path().iterdir()) == [".settings.new", "base.vhd", "empty.vhd"]
+    Path("empty.vhd").unlink()
+    Path(".a.vhd.01234567.new").touch()
+    assert disk("orphans", "--remove") == (0, "removed ./.a.vhd.01234567.new\n", "")
+    assert disk("orphans", "--remove") == (0, "nothing found\n", "")
 
 
 # -- changing -----------------------------------------------------------------------------------------

@@ -13,9 +13,16 @@ import pytest
 
 from pcemu.drives.commit import commit
 from pcemu.drives.create import create_differencing, create_dynamic
-from pcemu.drives.hostfile import HOST
+from pcemu.drives.hostfile import HOST, Host, SystemCalls
 from pcemu.drives.locks import is_free, lock_file
-from pcemu.drives.newfile import abandoned, temporary_file, write_new
+from pcemu.drives.newfile import (
+    abandoned,
+    is_temporary,
+    remove_abandoned,
+    sweep,
+    temporary_file,
+    write_new,
+)
 from pcemu.drives.open import open_drive
 from pcemu.errors import UsageError
 
@@ -67,6 +74,32 @@ def test_looking_whether_a_file_is_free_leaves_it_so(tmp_path: Path) -> None:
     os.close(first)
     assert is_free(second)
     os.close(second)
+
+
+def test_a_leftover_is_locked_while_it_is_removed(tmp_path: Path) -> None:
+    """Otherwise who has just made it could lock it between the look and the removal, and lose it."""
+    free: list[bool] = []
+
+    class Watching(SystemCalls):
+        def unlink(self, path: str) -> None:
+            fd = os.open(path, os.O_RDONLY)
+            free.append(is_free(fd))
+            os.close(fd)
+            super().unlink(path)
+
+    host = Host(Watching())
+    for name in (".a.01234567.new", ".b.01234567.new"):
+        (tmp_path / name).touch()
+    assert remove_abandoned(str(tmp_path / ".a.01234567.new"), host)
+    sweep(str(tmp_path / "b"), host)
+    assert free == [False, False] and names(tmp_path) == []
+
+
+@pytest.mark.parametrize(
+    "name", [".vimrc.new", ".a.new", "a.01234567.new", ".01234567.new", ".a.x1234567.new"]
+)
+def test_a_file_of_somebody_is_not_taken_for_a_leftover(name: str) -> None:
+    assert is_temporary(".a.01234567.new") and not is_temporary(name)
 
 
 KILLED = """
