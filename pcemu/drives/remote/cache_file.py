@@ -25,7 +25,8 @@ import json
 import os
 import threading
 import uuid
-from collections.abc import Iterable
+from bisect import bisect_right
+from collections.abc import Iterator
 from typing import Any, NamedTuple
 
 from pcemu.drives import vhd_layout as layout
@@ -35,7 +36,7 @@ from pcemu.drives.hostfile import O_PLAIN, Host, HostFile, retried
 from pcemu.drives.newfile import Part, write_new
 from pcemu.drives.parents import places_for, url_locators, url_name
 from pcemu.drives.probe import Format
-from pcemu.drives.sparse import ALIGNMENT, SparseLayer
+from pcemu.drives.sparse import ALIGNMENT, SparseLayer, bit_runs
 from pcemu.drives.vhd_header import bitmap_size
 from pcemu.errors import ImageFormatError
 
@@ -225,13 +226,12 @@ class CacheFile:
 
     def clear(self) -> None:
         """Forget all units. Only for who has the file alone: others would still believe in the bits."""
-        layer = self._layer
-        starts = [layer.locate(block * layer.block_sectors) for block in layer.blocks()]
-        for start in starts:
-            self._writing.zero(start - self._bits, self._bits)
+        blocks = list(_touched_blocks(self._layer))
+        for _, start in blocks:
+            self._writing.zero(start, self._bits)
         self._writing.sync()
-        for start in starts:
-            self._writing.zero(start, layer.header.block_size)
+        for _, start in blocks:
+            self._writing.zero(start + self._bits, self._layer.header.block_size)
         self._pages.clear()
 
     def size(self) -> int:
@@ -277,10 +277,25 @@ def unit_sectors(unit: int, sectors: int) -> int:
     return min(UNIT_SECTORS, sectors - unit * UNIT_SECTORS)
 
 
-def cached_units(layer: SparseLayer) -> Iterable[int]:
+def cached_units(layer: SparseLayer) -> Iterator[int]:
     """The units that a cache file has, ascending."""
-    for lba, count, _ in layer.owned_runs():
-        yield from range(lba // UNIT_SECTORS, units_of(lba + count))
+    for block, _ in _touched_blocks(layer):
+        first = block * layer.block_sectors
+        for base in range(first, min(first + layer.block_sectors, layer.sectors), layer.page_sectors):
+            for start, stop in bit_runs(layer.owned(base, layer.page_sectors), layer.page_sectors):
+                yield from range((base + start) // UNIT_SECTORS, units_of(base + stop))
+
+
+def _touched_blocks(layer: SparseLayer) -> Iterator[tuple[int, int]]:
+    """(number, offset of its bitmap) of each block whose bitmap, or data, are no hole, ascending."""
+    size = bitmap_size(layer.header.block_size)
+    starts = [layer.locate(block * layer.block_sectors) - size for block in layer.blocks()]
+    at = 0
+    for first, stop in layer.file.data_runs(starts[0], layer.file.size()):
+        at = max(at, bisect_right(starts, first) - 1)
+        while at < len(starts) and starts[at] < stop:
+            yield at, starts[at]
+            at += 1
 
 
 def out_of_room(error: OSError) -> bool:

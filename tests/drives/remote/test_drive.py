@@ -430,3 +430,23 @@ def test_connections_made_early_are_used_or_let_go(tmp_path: Path) -> None:
         with pytest.raises(ImageFormatError, match="was changed on the server"):
             open_drive(path, read_only=True)
     assert os.path.exists(path)  # noqa: PTH110
+
+
+def test_an_image_as_large_as_the_format_allows(tmp_path: Path) -> None:
+    """Its blocks are larger, so that the table of them stays small; nbdkit's pattern is the offset itself."""
+    size = 2040 << 30
+    with nbdkit("pattern", f"size={size}") as port:
+        path = stand_in(f"nbd://127.0.0.1:{port}/")
+        sectors = size // 512
+        places = [0, 4095, 4096, 262_143, 262_144, sectors // 3, sectors - 129, sectors - 1]
+        for _ in range(2):
+            drive = open_drive(path, read_only=True)
+            for lba in places:
+                expected = b"".join((lba * 512 + at).to_bytes(8, "big") for at in range(0, 512, 8))
+                assert read(drive, lba) == expected
+            drive.close()
+        assert path.stat().st_blocks * 512 < 4 << 20
+        found = verify(path)
+        assert found.checked > 0
+        assert found.wrong == 0
+        assert clear(path).forgotten
