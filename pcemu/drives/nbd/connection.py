@@ -26,7 +26,9 @@ from pcemu.drives.nbd.replies import PIECE
 from pcemu.drives.nbd.transmission import Transmission
 
 INPUT_SIZE = PIECE + (64 << 10)
-WRITE_LIMIT = 1 << 20  # bytes of replies that wait for the client before its requests wait, too
+WRITE_LIMIT = 0  # bytes of replies that may wait for the client before its requests wait, too
+TLS_WRITE_LIMIT = 256 << 10  # asyncio's TLS knows no limit of 0
+SEND_BUFFER = 1 << 20  # asked of the kernel for a Unix socket, so that a large reply goes out in one
 
 # Later versions of Python keep a view of what they cannot send at once.
 _TRANSPORTS_COPY = sys.version_info < (3, 12)
@@ -78,7 +80,7 @@ class Connection(asyncio.BufferedProtocol):
         self._transport = transport
         transport.set_write_buffer_limits(high=WRITE_LIMIT)
         self.peer = _peer_name(transport)
-        _keep_alive(transport)
+        _set_up(transport)
         loop = asyncio.get_running_loop()
         self._timer = loop.call_later(self._patience, self._close, "it took too long over the handshake")
         self._steps = handshake(self._exports, Tls.NONE if self._tls is None else Tls.REQUIRED)
@@ -226,7 +228,7 @@ class Connection(asyncio.BufferedProtocol):
         assert isinstance(secure, asyncio.Transport)
         self._transport = secure
         self._secure = True
-        secure.set_write_buffer_limits(high=WRITE_LIMIT)
+        secure.set_write_buffer_limits(high=TLS_WRITE_LIMIT)
         self._task = None
         self._step(None)
         self._work()
@@ -265,10 +267,14 @@ class Connection(asyncio.BufferedProtocol):
             self._transport.abort()
 
 
-def _keep_alive(transport: asyncio.Transport) -> None:
-    """Have the kernel find out about clients whose host is gone."""
+def _set_up(transport: asyncio.Transport) -> None:
+    """Make a Unix socket wide; of other clients, have the kernel find out when their host is gone."""
     connected = transport.get_extra_info("socket")
-    if connected is not None and connected.family != getattr(socket, "AF_UNIX", None):
+    if connected is None:
+        return
+    if connected.family == getattr(socket, "AF_UNIX", None):
+        connected.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, SEND_BUFFER)
+    else:
         connected.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
 
 
