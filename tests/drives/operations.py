@@ -384,10 +384,13 @@ class Relinking(Operation):
 
     verb = "relink"
 
+    def __init__(self, base: str, layers: int) -> None:
+        super().__init__(base, layers)
+        self.raw = ("base", "copy") if base == "raw" else ()
+
     def prepare(self, folder: Path, rng: random.Random) -> None:
         super().prepare(folder, rng)
         (folder / "copy").write_bytes((folder / "base").read_bytes())
-        self.raw = ("base", "copy") if self.base == "raw" else ()
 
     def act(self, folder: Path, host: Host) -> Any:
         return relink(folder / self.head, folder / "copy", host=host)
