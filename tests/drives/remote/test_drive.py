@@ -7,6 +7,7 @@ import random
 import signal
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -232,6 +233,24 @@ def test_a_lost_connection_is_a_slow_disk_then_an_error(
             read(drive, 1100)
         proxy.refusing = False
         assert read(drive, 1100) == raw_image()[1100 * 512 : 1101 * 512]
+        drive.close()
+
+
+def test_a_connection_on_which_nothing_comes_any_more_is_left(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Half open: the server is gone, and no packet says so."""
+    monkeypatch.setattr(SETTINGS, "timeout", 6.0)
+    image = tmp_path / "disk.img"
+    image.write_bytes(raw_image())
+    with qemu_nbd(image) as port, ToxicProxy(("127.0.0.1", port)) as proxy:
+        drive = open_drive(stand_in(f"nbd://127.0.0.1:{proxy.port}/disk"), read_only=True)
+        proxy.frozen = True  # what is sent now is lost for good
+        thaw = threading.Timer(0.5, setattr, (proxy, "frozen", False))
+        thaw.start()
+        assert read(drive, 9000) == raw_image()[9000 * 512 : 9001 * 512]
+        thaw.join()
+        assert proxy.connections == 2
         drive.close()
 
 
