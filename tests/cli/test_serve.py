@@ -275,3 +275,18 @@ def test_the_session_of_a_device_is_not_kept_in_memory(base: Path, tmp_path: Pat
         code, _, said = pcemu(tmp_path, "session", "commit", device)
         assert code == 0, said
         assert device.read_bytes()[:4096] == b"A" * 4096
+
+
+def test_an_image_on_another_server_is_lent_too(base: Path, tmp_path: Path) -> None:
+    """Its reads wait for the network, in threads."""
+    far, near = tmp_path / "far", tmp_path / "near"
+    far.mkdir()
+    near.mkdir()
+    with server(far, "serve", base, "--read-only") as origin:
+        with server(near, "serve", origin.uri("base"), "--name", "disk", "--per-client-undo") as running:
+            write(running.uri("disk@ann"), 5000, 0x41, 1000)
+            program("nbdcopy", running.uri("disk@ann"), tmp_path / "out.img")
+            running.end()
+        origin.end()
+    before = base.read_bytes()
+    assert (tmp_path / "out.img").read_bytes() == before[:5000] + b"A" * 1000 + before[6000:]
