@@ -19,6 +19,7 @@ from pcemu.cli.upkeep import FLUSH_EVERY
 from pcemu.drives.changes_text import describe
 from pcemu.drives.drive import Drive
 from pcemu.drives.raw import RawDrive
+from pcemu.drives.sidecar import SESSIONS
 from pcemu.machine import Machine, MachineConfig
 from pcemu.session.background import LiveCommit
 from pcemu.session.record import State
@@ -113,6 +114,38 @@ def test_keep_resume_commit(disk: Path, tmp_path: Path) -> None:
     host = host_view(disk, tmp_path)
     host.check()
     assert {"ONE.TXT", "TWO.TXT"} <= set(host.names())
+
+
+def test_what_dos_wrote_deleted_and_renamed_is_sound_in_the_chain_and_in_the_image(
+    disk: Path, tmp_path: Path
+) -> None:
+    """fsck.fat and mtools read both: the chain before the commit, in one file, and the image after it."""
+    with guest(disk) as (session, dos):
+        dos.run("xcopy fdos\\bin\\d*.* work\\")
+        dos.write("work\\note.txt", "before the checkpoint")
+        session.checkpoint("copied")  # two layers from here on
+        dos.run("del work\\debug.com")
+        dos.run("ren work\\du.exe disk.use")
+        dos.write("work\\more.txt", "after it")
+        dos.run("copy work\\more.txt + work\\note.txt work\\both.txt")
+        dos.run("mkdir gone")
+        dos.run("rmdir gone")
+        session.keep()
+    _, head = sorted(disk.with_name(disk.name + SESSIONS).glob("*.vhd"))
+    converted = tmp_path / "converted.img"
+    asked = pcemu("disk", "convert", "--allow-outside", head, converted)
+    assert asked.returncode == 0, asked.stderr
+    with Session(disk) as session:
+        session.commit()
+    for path in (converted, disk):
+        host = host_view(path, tmp_path)
+        host.check()
+        names = {name.lower() for name in host.names("WORK")}
+        assert {"disk.use", "more.txt", "note.txt", "both.txt"} <= names
+        assert not {"debug.com", "du.exe"} & names and "gone/" not in map(str.lower, host.names())
+        assert host.read("WORK/BOTH.TXT") == b"after it\r\nbefore the checkpoint\r\n"
+        assert host.read("WORK/DISK.USE") == host.read("FDOS/BIN/DU.EXE")
+    assert host_contents(converted) == host_contents(disk)
 
 
 def test_what_the_prompt_says(disk: Path, tmp_path: Path) -> None:
