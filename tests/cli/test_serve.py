@@ -277,11 +277,11 @@ def test_the_session_of_a_device_is_not_kept_in_memory(base: Path, tmp_path: Pat
         assert device.read_bytes()[:4096] == b"A" * 4096
 
 
-def test_an_image_on_another_server_is_lent_too(base: Path, tmp_path: Path) -> None:
+def test_an_image_on_another_server_is_lent_too(
+    base: Path, tmp_path: Path, tmp_path_factory: pytest.TempPathFactory
+) -> None:
     """Its reads wait for the network, in threads."""
-    far, near = tmp_path / "far", tmp_path / "near"
-    far.mkdir()
-    near.mkdir()
+    far, near = tmp_path_factory.mktemp("far"), tmp_path_factory.mktemp("near")
     with server(far, "serve", base, "--read-only") as origin:
         with server(near, "serve", origin.uri("base"), "--name", "disk", "--per-client-undo") as running:
             write(running.uri("disk@ann"), 5000, 0x41, 1000)
