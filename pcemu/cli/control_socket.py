@@ -32,8 +32,8 @@ class Control:
             bound = unix_socket(str(self._path))
         except OSError as error:
             raise ImageAccessError(
-                f"{self._path}: cannot be made: {error.strerror}; another server may serve the same image, "
-                f"`pcemu serve --list` shows all"
+                f"{self._path}: cannot be made: {error.strerror or error}; another server may serve the "
+                f"same image (`pcemu serve --list`), or a shorter XDG_RUNTIME_DIR may be needed"
             ) from error
         self._server = await asyncio.start_unix_server(self._answer, sock=bound, limit=MAX_LINE)
 
