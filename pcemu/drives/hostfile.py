@@ -69,9 +69,11 @@ class HostFile:
         view = memoryview(buffer)
         while view:
             try:
-                count = self.preadv(self.fd, [view], offset)
+                count = self.preadv(self.fd, (view,), offset)
             except InterruptedError:
                 continue
+            if count == len(view):
+                return
             if count <= 0:
                 raise OSError(errno.EIO, "the file ends before the data wanted of it", self.path)
             view = view[count:]
@@ -228,14 +230,16 @@ class Host:
     def __init__(self, calls: SystemCalls | None = None) -> None:
         self.calls = calls or SystemCalls()
 
-    def open_image(self, path: str, *, read_only: bool, lock: bool = True) -> HostFile:
+    def open_image(self, path: str, *, read_only: bool, lock: bool = True, is_file: bool = False) -> HostFile:
         """Open and lock a disk image: shared when ``read_only``, else exclusive.
+
+        ``is_file`` is told by who has just looked and seen a regular file.
 
         Raises ImageNotFoundError, ImageFormatError (a folder, a FIFO …) or ImageAccessError (no
         permission, in use).
         """
         for _ in range(REPLACED_TRIES):
-            file = self._open_image(path, read_only)
+            file = self._open_image(path, read_only, is_file)
             try:
                 if lock:
                     lock_file(file.fd, path, shared=read_only)
@@ -247,11 +251,12 @@ class Host:
             file.close()  # replaced while it was waited for: what is locked is not what the path names
         raise ImageAccessError(f"{path}: is replaced again and again, expected it to stay; try again later")
 
-    def _open_image(self, path: str, read_only: bool) -> HostFile:
+    def _open_image(self, path: str, read_only: bool, is_file: bool) -> HostFile:
         # Not blocking: the path may have become a FIFO after the look at its kind.
         flags = (os.O_RDONLY if read_only else os.O_RDWR) | O_PLAIN | getattr(os, "O_NONBLOCK", 0)
         try:
-            check_kind(path, self.stat(path).st_mode)
+            if not is_file:  # opening alone sets some devices going
+                check_kind(path, self.stat(path).st_mode)
             file = HostFile(self.calls, retried(self.calls.open, path, flags), path, read_only=read_only)
         except FileNotFoundError:
             raise ImageNotFoundError(
@@ -290,6 +295,10 @@ class Host:
     def stat(self, path: str) -> os.stat_result:
         """What ``path`` names; OSError when nothing."""
         return retried(self.calls.stat, path)
+
+    def lstat(self, path: str) -> os.stat_result:
+        """As :meth:`stat`, of a link itself."""
+        return retried(self.calls.lstat, path)
 
     def link(self, old: str, new: str) -> None:
         """Give ``old`` the second name ``new``; FileExistsError when it is taken."""

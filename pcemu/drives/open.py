@@ -68,9 +68,11 @@ def open_layers(
     return _with_parents(layer, allow_outside, writable, host)
 
 
-def open_layer(path: str, read_only: bool, format: Format | None, host: Host) -> FlatDrive | SparseLayer:
-    """Open one image without its parents."""
-    file = host.open_image(path, read_only=read_only)
+def open_layer(
+    path: str, read_only: bool, format: Format | None, host: Host, *, is_file: bool = False
+) -> FlatDrive | SparseLayer:
+    """Open one image without its parents; ``is_file`` is as in :meth:`Host.open_image`."""
+    file = host.open_image(path, read_only=read_only, is_file=is_file)
     try:
         return _layer_in(file, format, host)
     except OSError as error:
@@ -87,17 +89,14 @@ def _layer_in(file: HostFile, format: Format | None, host: Host) -> FlatDrive | 
     ends = Ends(file)
     if format is None and not ends.have_vhd_traces():
         return RawDrive.on(file)
-    from pcemu.drives.sparse import SparseLayer
-    from pcemu.drives.vhd import open_vhd  # brings construct, which is slow to import
-    from pcemu.drives.vhd_layout import TYPE_NAMES
+    from pcemu.drives import vhd  # brings construct, which is slow to import
 
-    layer = open_vhd(ends)
-    if isinstance(layer, SparseLayer) and layer.is_cache:
+    layer = vhd.open_vhd(ends)
+    if isinstance(layer, vhd.SparseLayer) and layer.is_cache:
         from pcemu.drives.remote.drive import open_cached
 
         return open_cached(layer, host)
-    found = TYPE_NAMES[layer.footer.type]
-    if format is not None and found != format:
+    if format is not None and (found := vhd.TYPE_NAMES[layer.footer.type]) != format:
         layer.close()
         raise ImageFormatError(f"{file.path}: is a {found} VHD, expected {format}; leave the format out")
     return layer
@@ -133,7 +132,8 @@ def _with_parents(
             if intent is not None:
                 intents.refuse_half(place.real, intent, ids)
             read_only = not writable(place.identity)
-            parent = open_layer(place.path, read_only, None if kept is None else Format.RAW, host)
+            kind = None if kept is None else Format.RAW
+            parent = open_layer(place.path, read_only, kind, host, is_file=place.is_file)
             layers.append(parent)
             seen.add(parent.file.identity)
             if intent is None:

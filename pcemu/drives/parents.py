@@ -43,12 +43,13 @@ class Claim(NamedTuple):
 
 
 class Place(NamedTuple):
-    """Where a parent was found; ``real`` and its folder have no links in them."""
+    """Where a parent was found; ``real`` and its folder have no links in them. A device is no file."""
 
     path: str
     real: str
     folder: str
     identity: tuple[int, int]
+    is_file: bool
 
 
 def real_folder(path: str) -> str:
@@ -84,9 +85,11 @@ def find_parent(child: SparseLayer, folder: str, *, allow_outside: bool, host: H
     """
     tried, refused = [], []
     for claim in claims_of(child, folder):
-        address = claim.source == ADDRESS
-        beside = claim.path is not None and (address or _beside(claim.path, folder))
-        why = None if beside else _refusal(claim, folder, allow_outside)
+        place = _place_beside(claim, folder, host)
+        if place is not None:
+            return place
+        known = claim.source == ADDRESS and claim.path is not None
+        why = None if known else _refusal(claim, folder, allow_outside)
         if why is not None:
             refused.append(f"{claim.source} {claim.text!r} ({why})")
             continue
@@ -98,9 +101,9 @@ def find_parent(child: SparseLayer, folder: str, *, allow_outside: bool, host: H
             continue
         kind = status.st_mode
         if stat.S_ISREG(kind) or (stat.S_ISBLK(kind) and allow_outside):
-            real = claim.path if beside and not address else os.path.realpath(claim.path)
-            its_folder = folder if beside and not address else os.path.dirname(real)  # noqa: PTH120
-            return Place(claim.path, real, its_folder, (status.st_dev, status.st_ino))
+            real = os.path.realpath(claim.path)
+            its_folder = os.path.dirname(real)  # noqa: PTH120
+            return Place(claim.path, real, its_folder, (status.st_dev, status.st_ino), stat.S_ISREG(kind))
         refused.append(f"{claim.source} {claim.text!r} (no file)")
     if refused:
         raise ImageAccessError(
@@ -148,9 +151,18 @@ def _inside(path: str, folder: str) -> bool:
         return False
 
 
-def _beside(path: str, folder: str) -> bool:
-    """True in the usual case, told without asking the host about every folder on the way."""
-    return path.rpartition("/")[0] == folder and not os.path.islink(path)  # noqa: PTH114
+def _place_beside(claim: Claim, folder: str, host: Host) -> Place | None:
+    """A file beside the child, as usual: found without asking the host about every folder on the way."""
+    path = claim.path
+    if path is None or path.rpartition("/")[0] != folder:
+        return None
+    try:
+        status = host.lstat(path)
+    except (OSError, ValueError):
+        return None
+    if not stat.S_ISREG(status.st_mode):
+        return None
+    return Place(path, path, folder, (status.st_dev, status.st_ino), is_file=True)
 
 
 def _decode(data: bytes, encoding: str) -> str:

@@ -22,9 +22,10 @@ class Ends:
     def __init__(self, file: HostFile) -> None:
         self.file = file
         self.size = file.size()
-        self._head = bytes(file.read_bytes(0, min(HEAD_SIZE, self.size)))
-        self._tail_offset = max(0, self.size - TAIL_SIZE)
-        self._tail = bytes(file.read_bytes(self._tail_offset, self.size - self._tail_offset))
+        size = self.size
+        self._head = bytes(file.read_bytes(0, HEAD_SIZE if size > HEAD_SIZE else size))
+        self._tail_offset = size - TAIL_SIZE if size > TAIL_SIZE else 0
+        self._tail = bytes(file.read_bytes(self._tail_offset, size - self._tail_offset))
 
     def read(self, offset: int, size: int) -> bytes:
         """``size`` bytes inside the file from ``offset`` on."""
@@ -50,10 +51,11 @@ class Ends:
 
         Or, when both footers are lost, a header's behind the first.
         """
-        offsets = [0, *(offset for offset, _ in self.footer_places())]
+        if self._head.startswith(COOKIE):
+            return True
         if self.size > FOOTER_SIZE and self.read(FOOTER_SIZE, len(HEADER_COOKIE)) == HEADER_COOKIE:
             return True
-        return any(self.read(offset, min(len(COOKIE), self.size)) == COOKIE for offset in offsets)
+        return any(self.read(offset, len(COOKIE)) == COOKIE for offset, _ in self.footer_places())
 
 
 class Format(StrEnum):

@@ -107,7 +107,7 @@ class SparseLayer:
     @property
     def is_cache(self) -> bool:
         """True when this is what was read from a server: see pcemu.drives.remote."""
-        return any(code == LOCATOR_CACHE for code, _ in self.locators)
+        return LOCATOR_CACHE in dict(self.locators)
 
     @property
     def read_only(self) -> bool:

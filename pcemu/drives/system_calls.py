@@ -73,6 +73,10 @@ class SystemCalls:
         """Kind, size and times of what ``path`` names, links followed."""
         return os.stat(path)  # noqa: PTH116 - a Path costs more than the call
 
+    def lstat(self, path: str) -> os.stat_result:
+        """As :meth:`stat`, of a link itself."""
+        return os.lstat(path)
+
     # The functions themselves, not methods around them: these are hot.
     preadv = staticmethod(_preadv)
     pwritev = staticmethod(_pwritev)

@@ -10,9 +10,10 @@ from pcemu.drives.drive import SECTOR_SIZE, Geometry
 from pcemu.drives.hostfile import HostFile
 from pcemu.drives.probe import Ends
 from pcemu.drives.raw import FlatDrive
-from pcemu.drives.sparse import SparseLayer
+from pcemu.drives.sparse import SparseLayer as SparseLayer
 from pcemu.drives.vhd_header import VhdFacts, footer_geometry, read_facts
 from pcemu.drives.vhd_layout import TYPE_FIXED
+from pcemu.drives.vhd_layout import TYPE_NAMES as TYPE_NAMES
 
 MAX_CHS_SECTORS = 65535 * 16 * 255
 

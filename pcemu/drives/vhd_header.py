@@ -81,7 +81,7 @@ def _facts(ends: Ends, footer: Footer, end: int, *, tail_lost: bool) -> VhdFacts
     bat = _read_bat(ends, footer, header, end)
     used = header.locators if footer.type == layout.TYPE_DIFFERENCING else ()
     locators = [(each.code, ends.read(each.data_offset, each.data_length)) for each in used]
-    if not ends.file.read_only and any(code == layout.LOCATOR_CACHE for code, _ in locators):
+    if not ends.file.read_only and layout.LOCATOR_CACHE in dict(locators):
         raise ImageAccessError(
             f"{ends.file.path}: is the cache of an image on a server, which is read-only, expected another "
             f"image to write to; save changes as a branch, or convert it to an image of its own"
@@ -175,7 +175,7 @@ def _read_bat(ends: Ends, footer: Footer, header: Header, end: int) -> array[int
     if sys.byteorder == "little":
         bat.byteswap()
     entries = np.frombuffer(bat, np.uint32)
-    used = entries[entries != NO_BLOCK].astype(np.int64)
+    used = entries[entries != NO_BLOCK]
     if used.size:
         used.sort()
         _check_blocks(ends.file.path, entries, used, footer, header, end)
@@ -185,7 +185,7 @@ def _read_bat(ends: Ends, footer: Footer, header: Header, end: int) -> array[int
 def _check_blocks(
     path: str,
     entries: np.ndarray[tuple[int], np.dtype[np.uint32]],
-    used: np.ndarray[tuple[int], np.dtype[np.int64]],
+    used: np.ndarray[tuple[int], np.dtype[np.uint32]],
     footer: Footer,
     header: Header,
     end: int,
@@ -193,13 +193,13 @@ def _check_blocks(
     """``used`` holds the sorted sectors at which blocks start."""
     span = (bitmap_size(header.block_size) + header.block_size) // SECTOR_SIZE
     limit = end // SECTOR_SIZE - span
-    if used[-1] > limit:
-        index = int(np.flatnonzero(entries == used[-1])[0])
-        refuse(path, f"BAT entry {index}", f"sector {used[-1]}", f"at most {limit}, to end inside the file")
+    last = int(used[-1])
+    if last > limit:
+        index = int(np.flatnonzero(entries == last)[0])
+        refuse(path, f"BAT entry {index}", f"sector {last}", f"at most {limit}, to end inside the file")
     _check_apart(path, entries, used, span, structures(footer, header))
-    near = used[1:] - used[:-1] < span
-    if near.any():
-        close = np.flatnonzero(near)
+    close = (used[1:] - used[:-1] < span).nonzero()[0]
+    if close.size:
         first, second = (int(used[close[0] + which]) for which in (0, 1))
         index = int(np.flatnonzero(entries == second)[-1])
         refuse(path, f"BAT entry {index}", f"sector {second}", f"one outside the block at sector {first}")
@@ -208,17 +208,17 @@ def _check_blocks(
 def _check_apart(
     path: str,
     entries: np.ndarray[tuple[int], np.dtype[np.uint32]],
-    used: np.ndarray[tuple[int], np.dtype[np.int64]],
+    used: np.ndarray[tuple[int], np.dtype[np.uint32]],
     span: int,
     places: list[tuple[str, int, int]],
 ) -> None:
     """No block of ``span`` sectors lies on one of ``places``."""
-    if used[0] * SECTOR_SIZE >= max(stop for _, _, stop in places):
+    if int(used[0]) * SECTOR_SIZE >= max([stop for _, _, stop in places]):
         return  # all blocks lie behind all structures, as usual
     for name, start, stop in places:
         first, last = start // SECTOR_SIZE, -(-stop // SECTOR_SIZE)
         before = int(np.searchsorted(used, last)) - 1
-        if before >= 0 and used[before] + span > first:
+        if before >= 0 and int(used[before]) + span > first:
             index = int(np.flatnonzero(entries == used[before])[0])
             found = f"sector {used[before]}"
             refuse(path, f"BAT entry {index}", found, f"one outside the {name} at sector {first}")

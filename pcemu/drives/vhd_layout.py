@@ -193,6 +193,7 @@ class Header(NamedTuple):
 _FOOTER = _Record(FOOTER, Footer)
 _HEADER = _Record(HEADER, Header)
 _LOCATOR = _Record(LOCATOR, Locator)
+_LOCATORS = Header._fields.index("locators")
 
 
 def _pack(record: _Record, values: Any, checksum_offset: int) -> bytes:
@@ -209,11 +210,13 @@ def unpack_footer(data: bytes | bytearray) -> Footer:
 
 def unpack_header(data: bytes | bytearray) -> Header:
     """The fields of 1024 bytes, unchecked; the locators that are in use with them."""
-    header = Header._make(_HEADER.unpack(data))
-    entries = _LOCATOR.packer.iter_unpack(header.locators)  # type: ignore[arg-type]
-    return header._replace(locators=tuple([Locator(*each) for each in entries if each[0] != LOCATOR_NONE]))
+    values = _HEADER.unpack(data)
+    entries = _LOCATOR.packer.iter_unpack(values[_LOCATORS])
+    locators = tuple([Locator._make(each) for each in entries if each[0] != LOCATOR_NONE])
+    return Header._make((*values[:_LOCATORS], locators, *values[_LOCATORS + 1 :]))
 
 
 def checksum_of(data: bytes | bytearray, checksum_offset: int) -> int:
     """One's complement of the sum of all bytes but those of the checksum itself."""
-    return ~(sum(data) - sum(data[checksum_offset : checksum_offset + 4])) & 0xFFFFFFFF
+    filled = data.translate(None, b"\0")  # without the zeros, most of it, that add nothing
+    return ~(sum(filled) - sum(data[checksum_offset : checksum_offset + 4])) & 0xFFFFFFFF

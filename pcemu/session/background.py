@@ -34,10 +34,10 @@ class _OwnImages(Host):
         super().__init__(host.calls)
         self._images = {os.path.realpath(image) for image in images}
 
-    def open_image(self, path: str, *, read_only: bool, lock: bool = True) -> HostFile:
+    def open_image(self, path: str, *, read_only: bool, lock: bool = True, is_file: bool = False) -> HostFile:
         """As ever, but for the lock."""
         own = os.path.realpath(path) in self._images
-        return super().open_image(path, read_only=read_only, lock=lock and not own)
+        return super().open_image(path, read_only=read_only, lock=lock and not own, is_file=is_file)
 
 
 class Background(ABC):
