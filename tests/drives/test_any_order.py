@@ -174,7 +174,9 @@ class AnyOrder(RuleBasedStateMachine):
     @rule(data=st.data(), block=BLOCKS)
     def branch(self, data: st.DataObject, block: int) -> None:
         """Another child of an image below the head, with a write of its own."""
-        parent = data.draw(st.sampled_from(self.line[:-1]))
+        self.branch_from(data.draw(st.sampled_from(self.line[:-1])), block)
+
+    def branch_from(self, parent: Path, block: int) -> None:
         child = self.new_name()
         create_differencing(child, parent, block_size=block, host=HOST)
         self.parents[child] = parent
@@ -203,7 +205,24 @@ class AnyOrder(RuleBasedStateMachine):
     @precondition(lambda self: len(self.line) > 1)
     @rule(data=st.data())
     def commit(self, data: st.DataObject) -> None:
-        number = self.ancestor(data)
+        self.commit_into(self.ancestor(data))
+
+    @precondition(lambda self: len(self.line) > 2 and self.can_branch_between())
+    @rule(data=st.data(), block=BLOCKS)
+    def commit_past_a_branch(self, data: st.DataObject, block: int) -> None:
+        """A layer between the head and the target must stay, as another image is built on it."""
+        between = range(1, len(self.line) - 1)
+        needed = [number for number in between if self.children(self.line[number])]
+        kept = data.draw(st.sampled_from(needed or between))
+        if not needed:
+            self.branch_from(self.line[kept], block)
+        number = data.draw(st.integers(0, kept - 1))
+        self.commit_into(number)
+
+    def can_branch_between(self) -> bool:
+        return len(self.branches()) < MOST_BRANCHES or any(map(self.children, self.line[1:-1]))
+
+    def commit_into(self, number: int) -> None:
         target, size = self.line[number], len(self.model)
         concerned = [path for image in self.line[number:-1] for path in self.children(image)]
         kept = self.kept_above(number)

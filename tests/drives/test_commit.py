@@ -113,6 +113,18 @@ def test_children_of_a_preserved_sibling_are_not_warned(line: list[Path]) -> Non
     drive.close()
 
 
+def test_a_layer_between_stays_for_who_is_built_on_it(line: list[Path]) -> None:
+    create_differencing(branch := line[0].with_name("branch.vhd"), line[1])
+    write(branch, 7, 70)
+    kept, content, whole = read(line[1]), read(branch), read(line[3])
+    commit(line[3], preserve_siblings=True)
+    assert read(line[0]) == read(line[3]) == whole
+    assert (read(line[1]), read(branch)) == (kept, content)
+    assert not line[2].exists()
+    commit(branch, line[1])
+    assert read(line[1]) == content and read(line[0]) == whole
+
+
 def test_nothing_is_noted_when_it_is_refused(tmp_path: Path) -> None:
     create_raw(tmp_path / "base.img", MIB)
     create_differencing(tmp_path / "child.vhd", tmp_path / "base.img")
