@@ -113,7 +113,7 @@ class OnExit:
         for disk in changed:
             changes = disk.changes
             disk.session.discard()
-            self._say(f"discarded {changes}; {disk.path} is as it was")
+            self._say(f"discarded {changes}; {disk.path} stays as it is")
 
     def _branch(self, name: str, changed: Sequence[SessionDisk]) -> None:
         for number, disk in enumerate(changed, 1):
@@ -121,7 +121,7 @@ class OnExit:
             changes = disk.changes
             with self._working(f"Saving the changes as {its_name}") as bar:
                 path = disk.session.branch(its_name, self._undisturbed(bar))
-            self._say(f"saved {changes} as {path}; {disk.path} is as it was")
+            self._say(f"saved {changes} as {path}; {disk.path} stays as it is")
 
     def _keep(self, changed: Sequence[SessionDisk]) -> None:
         for disk in changed:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import click
 
+from pcemu.cli.disk_common import epilog
 from pcemu.cli.lazy import LazyGroup
 
 COMMANDS = {
@@ -20,11 +21,12 @@ COMMANDS = {
     "note": ("pcemu.cli.session_notes", "Name a checkpoint, or write something down about it."),
 }
 
-EPILOG = r"""
+INTRODUCTION = """
 All that a guest writes in `pcemu run DISK` goes to drives of its session, in the folder DISK.pcemu, until it
 is committed or discarded. A checkpoint is named by its number or name; "start" is the beginning.
+"""
 
-\b
+DETAILS = r"""
 Examples:
   pcemu session list
   pcemu session show disk.img                    what was changed since when
@@ -32,7 +34,6 @@ Examples:
   pcemu session commit disk.img --only 'C:\SAVES\**'
   pcemu session discard disk.img
 
-\b
 Exit codes:
   0    done
   2    wrong usage, also: what was asked for is refused, and the message says why
@@ -43,6 +44,6 @@ Exit codes:
 """
 
 
-@click.command(cls=LazyGroup, lazy=COMMANDS, epilog=EPILOG)
+@click.command(cls=LazyGroup, lazy=COMMANDS, epilog=INTRODUCTION + "\n" + epilog(DETAILS))
 def session() -> None:
     """Look at undo sessions, and decide what becomes of them."""

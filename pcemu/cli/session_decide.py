@@ -113,7 +113,7 @@ def _say_committed(
 @disconnect_option
 @common
 def discard(disk: Path, name: str, disconnect: bool, as_json: bool, quiet: bool) -> None:
-    """Throw away what DISK's session changed; DISK is as it was. There is no way back.
+    """Throw away what DISK's session changed; DISK stays as it is. There is no way back.
 
     Keys of --json: image, session.
     """
@@ -121,7 +121,7 @@ def discard(disk: Path, name: str, disconnect: bool, as_json: bool, quiet: bool)
         with opened(disk, name, started=False) as session:
             session.discard()
     document = {"image": str(disk), "session": name}
-    say(f"discarded; {disk} is as it was", document, as_json=as_json, quiet=quiet)
+    say(f"discarded; {disk} stays as it is", document, as_json=as_json, quiet=quiet)
 
 
 @click.command()
@@ -164,7 +164,7 @@ def branch(disk: Path, branch_name: str, name: str, disconnect: bool, as_json: b
     else:
         path = done["path"]
     document = {"image": str(disk), "session": name, "path": path}
-    say(f"saved as {path}; {disk} is as it was", document, as_json=as_json, quiet=quiet)
+    say(f"saved as {path}; {disk} stays as it is", document, as_json=as_json, quiet=quiet)
 
 
 def _as_seen_here(name: str) -> str:

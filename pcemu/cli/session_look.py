@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from pcemu.session.session import Session
 
 MAX_FILES = 5  # shown of one drive
+NONE_HERE = "no sessions in this folder; `pcemu list` tells of the disks known by name"
 
 LIST_EPILOG = epilog("""
 Examples:
@@ -66,7 +67,8 @@ def list_(places: tuple[Path, ...], as_json: bool, quiet: bool) -> None:
         for row in rows
     ]
     headings = ("image", "session", "state", "began", "age", "checkpoints", "size")
-    text = drawn(table(headings, cells, right=(5, 6))) if rows else "no sessions"
+    none = "no sessions" if places else NONE_HERE
+    text = drawn(table(headings, cells, right=(5, 6))) if rows else none
     say(text, rows, as_json=as_json, quiet=quiet)
 
 
@@ -123,7 +125,7 @@ def _picture(session: Session, changes: dict[int, Changes], sizes: dict[int, int
     from pcemu.drives.changes_text import describe
 
     top = branch = Tree(Text(session.image, "bold"))
-    top.label.append("  as it was", "not bold")  # type: ignore[union-attr]
+    top.label.append("  the image as it is", "not bold")  # type: ignore[union-attr]
     for drive in session.drives:
         branch = branch.add(_label(drive, changes[drive.number], sizes.get(drive.number, 0)))
         for line in describe(changes[drive.number], MAX_FILES)[1:]:

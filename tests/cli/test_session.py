@@ -251,6 +251,13 @@ def test_help(pcemu: Pcemu, command: str) -> None:
     assert command in out
 
 
+def test_the_help_of_all_keeps_its_lines(pcemu: Pcemu) -> None:
+    _, out, _ = pcemu("--help")
+    assert "\n    pcemu session list\n" in out
+    assert "\n    2    wrong usage" in out
+    assert "\\b" not in out
+
+
 def test_a_missing_image(pcemu: Pcemu, tmp_path: Path) -> None:
     code, _, err = pcemu("show", tmp_path / "nowhere.img")
     assert code == 3
@@ -270,6 +277,27 @@ def test_resume_is_run_with_a_session_that_is_there(pcemu: Pcemu, tmp_path: Path
     assert "going on with the session of" in err
     assert "discarded 1 sector" in err
     assert path.read_bytes() == before
+
+
+def test_a_discard_claims_nothing_of_an_image_that_others_changed(pcemu: Pcemu, tmp_path: Path) -> None:
+    path = tmp_path / "disk.img"
+    path.write_bytes(bytes(1 << 20))
+    with Session(path) as session:
+        session.start().write(9, b"9" * SECTOR_SIZE)
+        session.keep()
+    path.write_bytes(b"others" + bytes((1 << 20) - 6))
+    code, out, _ = pcemu("discard", path)
+    assert (code, out) == (0, f"discarded; {path} stays as it is\n")
+    assert path.read_bytes()[:6] == b"others"
+
+
+def test_a_list_of_nothing_here_tells_of_disks_known_by_name(
+    pcemu: Pcemu, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    code, out, _ = pcemu("list")
+    assert (code, out) == (0, "no sessions in this folder; `pcemu list` tells of the disks known by name\n")
+    assert pcemu("list", tmp_path)[:2] == (0, "no sessions\n")
 
 
 def test_a_list_of_nothing_at_all(pcemu: Pcemu, tmp_path: Path) -> None:
