@@ -19,7 +19,6 @@ from __future__ import annotations
 import ctypes
 import mmap
 from collections.abc import Callable
-from struct import Struct
 from typing import Any
 
 from pcemu.cpu.engine import Engine
@@ -44,7 +43,6 @@ from pcemu.cpu.state import (
 _LOOP_LENGTH = 2
 _LOOPNE, _LOOPE = 0xE0, 0xE1
 _KEPT_APART = ARITHMETIC_FLAGS | FLAG_DF
-_block = Struct("<QHH")  # of a translated block: linear address, instructions, bytes
 
 # rcx = the three words: addresses of EFLAGS and ECX, of the hook in Python
 _X86_64_SYSTEM_V = bytes.fromhex(
@@ -57,6 +55,19 @@ _X86_64_SYSTEM_V = bytes.fromhex(
     "9090"
     "ff6110"  # last: jmp [rcx+16]
 )
+
+
+class _Block(ctypes.Structure):
+    """What the engine tells of a translated block: ``uc_tb``."""
+
+    _fields_ = (
+        ("address", ctypes.c_uint64),  # linear
+        ("instructions", ctypes.c_uint16),
+        ("size", ctypes.c_uint16),  # bytes
+    )
+
+
+_block_at = _Block.from_address
 
 
 class LoopFlags:
@@ -86,8 +97,9 @@ class LoopFlags:
         return ctypes.addressof(ctypes.c_char.from_buffer(self._code))
 
     def _on_translated(self, uc: int, block: int, previous: int, data: int) -> None:
-        address, _, size = _block.unpack(ctypes.string_at(block, _block.size))
-        last = address + size - _LOOP_LENGTH & 0xFFFFFFFF
+        translated = _block_at(block)
+        size = translated.size
+        last = translated.address + size - _LOOP_LENGTH & 0xFFFFFFFF
         if size <= _LOOP_LENGTH or last in self._hooked:
             return
         try:

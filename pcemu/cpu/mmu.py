@@ -240,12 +240,15 @@ class Mmu:
 
     def read(self, linear: int, size: int, user: bool = False) -> bytes:
         """Memory at a linear address; all ones where there is none. Raises PageFault."""
-        parts = []
-        for at, length in _pages(linear, size):
-            physical = self.physical(at, user=user)
-            part = bytes(self._ram[physical : physical + length])
-            parts.append(part.ljust(length, b"\xff"))
-        return b"".join(parts)
+        linear &= _ALL_BITS
+        if (linear & _PAGE_MASK) + size <= PAGE_SIZE:
+            return self._get(self.physical(linear, False, user), size)
+        parts = _pages(linear, size)
+        return b"".join([self._get(self.physical(at, False, user), length) for at, length in parts])
+
+    def _get(self, physical: int, size: int) -> bytes:
+        part = self._ram[physical : physical + size].tobytes()
+        return part if len(part) == size else part.ljust(size, b"\xff")
 
     def write(self, linear: int, data: bytes, user: bool = False) -> None:
         """Write to memory at a linear address, or not at all when it raises PageFault.
