@@ -8,44 +8,14 @@ from pathlib import Path
 import pytest
 
 from pcemu.drives.commit import commit, commit_to_parent
-from pcemu.drives.create import create_differencing, create_dynamic, create_raw
+from pcemu.drives.create import create_differencing, create_raw
 from pcemu.drives.freeze import freeze
-from pcemu.drives.hostfile import Host, SystemCalls
+from pcemu.drives.hostfile import Host
 from pcemu.drives.open import open_drive
 from pcemu.drives.sidecar import PENDING
 from pcemu.errors import ImageAccessError, UsageError
 from pcemu.testing.drive_conformance import contents
-
-MIB = 1 << 20
-
-
-@pytest.fixture
-def line(tmp_path: Path) -> list[Path]:
-    """Four layers, each with a sector of its own number."""
-    images = [tmp_path / f"{number}.vhd" for number in range(4)]
-    create_dynamic(images[0], MIB)
-    for number, image in enumerate(images):
-        if number:
-            create_differencing(image, images[number - 1])
-        write(image, number, number + 1)
-    return images
-
-
-def write(image: Path, lba: int, fill: int) -> None:
-    drive = open_drive(image)
-    drive.write(lba, bytes((fill,)) * 512)
-    drive.close()
-
-
-def read(image: Path) -> bytes:
-    drive = open_drive(image, read_only=True)
-    content = contents(drive)
-    drive.close()
-    return bytes(content)
-
-
-def files(folder: Path) -> dict[str, bytes]:
-    return {path.name: path.read_bytes() for path in folder.iterdir()}
+from tests.drives.small_images import MIB, Full, files, read, write
 
 
 def test_it_returns_how_many_sectors_it_wrote(line: list[Path]) -> None:
@@ -74,10 +44,6 @@ def test_progress_counts_up_to_the_sectors_and_may_cancel(line: list[Path]) -> N
 
 
 def test_a_disk_without_room_is_found_before_anything_changes(line: list[Path]) -> None:
-    class Full(SystemCalls):
-        def free_space(self, path: str) -> int:
-            return 100
-
     write(line[3], 2000, 7)  # a block that the target does not have
     before = files(line[0].parent)
     with pytest.raises(ImageAccessError) as caught:
