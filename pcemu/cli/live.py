@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from pcemu.cli.disks import SessionDisk
 from pcemu.cli.upkeep import Upkeep
+from pcemu.drives.changes_text import size_text
 from pcemu.drives.drive import SECTOR_SIZE
 from pcemu.errors import UsageError
 from pcemu.frontends.controls import Controls, switched_off
@@ -17,9 +18,6 @@ from pcemu.machine import IRQS, Machine
 if TYPE_CHECKING:
     from pcemu.frontends.terminal.view import TerminalView
     from pcemu.frontends.window.view import WindowView
-
-MEGABYTE = 1_000_000
-UNCHANGED = "nothing changed, base untouched"
 
 
 def open_window(
@@ -60,7 +58,7 @@ def controls_of(
         stop_typing=pc.typist.cancel,
         reset=pc.reset,
         drives=[DriveLight(name, drive) for name, drive in zip(names, drives, strict=True)],
-        undo_state=lambda: undo_state(disks, upkeep.activity),
+        undo_state=lambda: undo_state(disks, upkeep.activity, committed=upkeep.committed),
         checkpoint=upkeep.checkpoint,
         revert=upkeep.revert,
         commit=upkeep.commit,
@@ -90,25 +88,22 @@ def chains(disks: Sequence[SessionDisk]) -> list[str]:
 
 
 def _drive_line(name: str, size: int) -> str:
-    return f"{name[:24]:24} {_size_text(size):>9}"
-
-
-def _size_text(size: int) -> str:
-    return f"{size / 1e6:.1f} MB" if size >= MEGABYTE else f"{size / 1e3:.1f} kB"
+    return f"{name[:23]:23} {size_text(size):>10}"
 
 
 def _names(disks: Sequence[SessionDisk]) -> str:
     return ", ".join(disk.path.name for disk in disks)
 
 
-def undo_state(disks: Sequence[SessionDisk], activity: str = "") -> str:
-    """What could be undone, such as "12.4 MB in 3 checkpoints, base untouched"; what is being done first."""
+def undo_state(disks: Sequence[SessionDisk], activity: str = "", *, committed: bool = False) -> str:
+    """What could be undone, such as "12.4 MiB in 3 checkpoints, base untouched"; what is being done first."""
     if activity:
         return activity
     sectors = sum(disk.changed for disk in disks)
+    base = " since the commit" if committed else ", base untouched"
     if not sectors:
-        return UNCHANGED
-    text = _size_text(sectors * SECTOR_SIZE)
+        return f"nothing changed{base}"
+    text = size_text(sectors * SECTOR_SIZE)
     checkpoints = sum(len(disk.session.checkpoints) for disk in disks)
     where = f"in {checkpoints} checkpoint{'s' * (checkpoints != 1)}" if checkpoints else "changed"
-    return f"{text} {where}, base untouched"
+    return f"{text} {where}{base}"

@@ -352,6 +352,7 @@ class Runner:
         if descriptor is not None:
             view.watch(descriptor)
         self._upkeep.holding = view.holding
+        self._upkeep.working = view.working
 
     def _play_live(self, pc: Machine, serial: SerialEnd, view: View) -> None:
         """Run the guest in a view until the user ends the session."""

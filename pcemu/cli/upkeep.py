@@ -12,10 +12,11 @@ import time
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager, nullcontext
 
-from pcemu.cli.disks import SessionDisk, look_at
+from pcemu.cli.disks import Progress, SessionDisk, look_at
 from pcemu.cli.going_back import choose, name_of
 from pcemu.drives.changes_text import amount
 from pcemu.drives.hostfile import LOST
+from pcemu.drives.lineage import no_progress
 from pcemu.drives.sparse import SparseLayer
 from pcemu.errors import ImageAccessError, PcemuError, UsageError
 from pcemu.frontends.prompt import COMMIT, Answer, Asker, Question, Reply
@@ -34,8 +35,8 @@ class Upkeep:
     """``tell`` shows the user a line that is good to know, ``warn`` one that must be read.
 
     ``wait`` passes some seconds and raises when the user wants to go; ``holding`` shows, in a context, why
-    the guest stands still. ``reset`` presses the guest's reset button. ``asker`` is None when there is nobody
-    to ask.
+    the guest stands still, and ``working`` also how far that is. ``reset`` presses the guest's reset button.
+    ``asker`` is None when there is nobody to ask.
     ``now`` is virtual time in seconds, and ``halted`` how much of it the processor was halted so far.
     ``checkpoint_every`` and ``ask_every`` are in virtual seconds, None for never.
     ``patience``: so many seconds of the host's time a full disk is waited for, None for ever.
@@ -76,7 +77,12 @@ class Upkeep:
         self._full: SessionDisk | None = None
         self.wait: Callable[[float], None] = time.sleep
         self.holding: Callable[[str], AbstractContextManager[object]] = nullcontext
+        self.working: Callable[[str], AbstractContextManager[Progress]] = lambda doing: nullcontext(
+            no_progress
+        )
         self.asker: Asker | None = None
+        self.committed = False
+        """True once this run wrote something into an image."""
 
     def after_step(self) -> None:
         """Do what is due; the guest stands still meanwhile."""
@@ -160,6 +166,7 @@ class Upkeep:
                 if work.poll():
                     self._work.remove(work)
                     if isinstance(work, LiveCommit):
+                        self.committed = True
                         self._tell(f"committed {amount(work.done)}; the session goes on")
             except PcemuError as error:
                 self._work.remove(work)
@@ -191,7 +198,9 @@ class Upkeep:
     def on_host_error(self, error: OSError) -> None:
         """The host failed; when its disk is full, the next step waits until there is room."""
         if error.errno in (errno.ENOSPC, errno.EDQUOT):
-            self._full = self._disks[0]
+            self._full = min(
+                self._disks, key=lambda disk: disk.session.host.free_space(disk.session.folder.path)
+            )
 
     def _wait_for_room(self, disk: SessionDisk) -> None:
         place = disk.session.folder.path
@@ -235,11 +244,15 @@ class Upkeep:
         refused: list[PcemuError] = []
         for disk in changed:
             try:
-                files += disk.session.commit_files([pattern], preserve_siblings=self._preserve)
+                with self.working(f"Writing files into {disk.path}; the guest stands still") as progress:
+                    files += disk.session.commit_files(
+                        [pattern], preserve_siblings=self._preserve, progress=progress
+                    )
             except UsageError as error:
                 refused.append(error)
         if not files:
             raise refused[0]
+        self.committed = True
         return f"committed {len(files)} file{'' if len(files) == 1 else 's'}; the rest can still be undone"
 
     def _begin_commit(self, changed: Sequence[SessionDisk]) -> None:

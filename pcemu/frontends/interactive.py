@@ -177,7 +177,9 @@ class InteractiveView(ABC, Generic[Event]):
                 answer = question.answer(word)
                 if answer is None or not answer.needs:
                     return Reply(word)
-                entry = EntryPanel(answer.word.capitalize(), [f"{answer.needs.capitalize()}:"])
+                entry = EntryPanel(
+                    answer.word.capitalize(), [f"{answer.needs[:1].upper()}{answer.needs[1:]}:"]
+                )
                 text = self._ask_panel(entry)
                 if text != CANCEL:
                     return Reply(word, text)

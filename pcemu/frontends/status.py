@@ -2,7 +2,7 @@
 
 ::
 
-     ≡ Menu │ 100% │ freedos.img ■ │ 12.4 MB in 3 checkpoints, base untouched          CAPS NUM
+     ≡ Menu │ 100% │ freedos.img ■ │ 12.4 MiB in 3 checkpoints, base untouched         CAPS NUM
 """
 
 from __future__ import annotations

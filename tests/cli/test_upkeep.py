@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import io
 import os
 import time
 from collections.abc import Callable, Iterator
@@ -14,11 +15,14 @@ import pytest
 
 from pcemu.cli import upkeep as upkeep_module
 from pcemu.cli.disks import SessionDisk
+from pcemu.cli.live import undo_state
 from pcemu.cli.upkeep import Upkeep
 from pcemu.drives.drive import SECTOR_SIZE
+from pcemu.drives.fat_writer import FatWriter, stamp_of
 from pcemu.drives.hostfile import HOST
 from pcemu.errors import ImageAccessError, UsageError
 from pcemu.frontends.prompt import Question, Reply
+from tests.drives.fat_images import FatImage
 
 ONE, TWO = b"1" * SECTOR_SIZE, b"2" * SECTOR_SIZE
 
@@ -74,7 +78,7 @@ def steps_until(upkeep: Upkeep, done: Callable[[], bool]) -> None:
 
 
 def test_the_guest_waits_while_the_hosts_disk_is_full(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
-    free = [0, 0, 1 << 30]
+    free = [0, 0, 0, 1 << 30]
     monkeypatch.setattr(HOST, "free_space", lambda path: free.pop(0), raising=False)
     waited: list[float] = []
     upkeep = desk.upkeep()
@@ -91,6 +95,27 @@ def test_the_guest_waits_while_the_hosts_disk_is_full(desk: Desk, monkeypatch: p
     assert desk.warned[1:] == ["there is room again; the guest goes on"]
     upkeep.after_step()
     assert len(desk.warned) == 2
+
+
+def test_the_disk_that_is_full_is_the_one_that_is_waited_for(
+    desk: Desk, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "full").mkdir()
+    path = tmp_path / "full" / "second.img"
+    path.write_bytes(bytes(1 << 20))
+    second = SessionDisk(path)
+    second.start()
+    room = {"disk.img.pcemu": [1 << 30], "second.img.pcemu": [0, 0, 1 << 30]}
+    monkeypatch.setattr(HOST, "free_space", lambda path: room[Path(path).name].pop(0), raising=False)
+    upkeep = desk.upkeep(second)
+    waited: list[float] = []
+    upkeep.wait = waited.append
+    upkeep.on_host_error(OSError(errno.ENOSPC, os.strerror(errno.ENOSPC)))
+    upkeep.after_step()
+    second.session.discard()
+    second.close()
+    assert len(waited) == 1
+    assert "second.img" in desk.warned[0]
 
 
 def test_where_nobody_watches_a_full_disk_ends_the_run(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -161,6 +186,40 @@ def test_files_are_chosen_where_there_are_some(desk: Desk) -> None:
         upkeep.commit()
     assert desk.sector(7) == ONE
     assert desk.disk.path.read_bytes() == bytes(1 << 20)
+
+
+def test_what_was_committed_meanwhile_is_told(desk: Desk) -> None:
+    upkeep = desk.upkeep()
+    desk.disk.drive.write(7, ONE)
+    assert undo_state([desk.disk], committed=upkeep.committed) == "0.5 KiB changed, base untouched"
+    desk.replies = [Reply("commit")]
+    upkeep.commit()
+    steps_until(upkeep, lambda: bool(desk.said))
+    assert undo_state([desk.disk], committed=upkeep.committed) == "nothing changed since the commit"
+
+
+def test_a_box_says_why_the_guest_stands_still_while_files_are_written(tmp_path: Path) -> None:
+    image = FatImage(tmp_path / "disk.img", 16)
+    session = SessionDisk(image.path)
+    session.start()
+    writer = FatWriter(session.drive, image.start, session.drive.sectors - image.start)
+    writer.write_file(0, "NEW.TXT", io.BytesIO(b"new"), 3, stamp_of(2024, 2, 29))
+    writer.finish()
+    boxes: list[str] = []
+
+    @contextlib.contextmanager
+    def working(doing: str) -> Iterator[Callable[[int, int], None]]:
+        boxes.append(doing)
+        yield lambda done, total: None
+
+    upkeep = Upkeep([session], lambda: 0.0, boxes.append, boxes.append, lambda: None)
+    upkeep.working = working
+    upkeep.asker = lambda question: Reply("files", "*.TXT")
+    assert upkeep.commit() == "committed 1 file; the rest can still be undone"
+    assert boxes == [f"Writing files into {image.path}; the guest stands still"]
+    assert upkeep.committed
+    session.session.discard()
+    session.close()
 
 
 def three_checkpoints(desk: Desk) -> Upkeep:

@@ -6,7 +6,7 @@ import pytest
 
 from pcemu.frontends.status import DARK, LIGHT_TIME, READ, WRITE, DriveLight, Status, shorten
 
-UNDO = "12.4 MB in 3 checkpoints, base untouched"
+UNDO = "12.4 MiB in 3 checkpoints, base untouched"
 STATUS = Status("100%", (("freedos.img", READ),), UNDO, leds=0b110)
 
 

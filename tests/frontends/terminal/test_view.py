@@ -13,7 +13,7 @@ from pcemu.devices.vga import Vga
 from pcemu.errors import UsageError
 from pcemu.frontends import interactive
 from pcemu.frontends.controls import Controls
-from pcemu.frontends.prompt import BRANCH, COMMIT, DISCARD, KEEP, Question, Reply
+from pcemu.frontends.prompt import BRANCH, COMMIT, DISCARD, KEEP, Answer, Question, Reply
 from pcemu.frontends.terminal.canvas import Canvas, Look
 from pcemu.frontends.terminal.events import Clicked, Event, HungUp, KeyTyped, Pasted, Pointed, Resized, Wheel
 from pcemu.frontends.terminal.view import FRAME, TerminalView
@@ -91,7 +91,7 @@ class Desk:
             typing=lambda: self.typing,
             stop_typing=lambda: self.done.append("stop"),
             reset=lambda: self.done.append("reset"),
-            undo_state=lambda: "12.4 MB in 3 checkpoints, base untouched",
+            undo_state=lambda: "12.4 MiB in 3 checkpoints, base untouched",
             checkpoint=self._checkpoint,
             between=lambda: self.on_between(),
         )
@@ -159,7 +159,7 @@ def test_the_guest_has_all_of_80x25_while_there_is_nothing_to_say(
 def test_a_row_more_is_for_the_status_line(desk: Desk) -> None:
     desk.terminal.size = (26, 80)
     desk.send(Resized())
-    assert "12.4 MB in 3 checkpoints, base untouched" in desk.text.split("\n")[25]
+    assert "12.4 MiB in 3 checkpoints, base untouched" in desk.text.split("\n")[25]
     assert desk.text.split("\n")[24] == "the last row"
 
 
@@ -243,6 +243,15 @@ def test_a_question_is_answered_and_not_put_away(desk: Desk) -> None:
     desk.terminal.waiting += [KeyTyped("enter"), KeyTyped("esc"), KeyTyped("b"), KeyTyped("esc")]
     desk.terminal.waiting += [KeyTyped("b"), Pasted("ne"), KeyTyped("w"), KeyTyped("enter")]
     assert desk.view.ask(QUESTION) == Reply("branch", "new")
+
+
+def test_what_an_answer_needs_is_told_as_it_was_written(desk: Desk) -> None:
+    needs = "which, such as C:\\SAVES\\**"
+    seen = []
+    desk.on_between = lambda: seen.append(desk.text)
+    desk.terminal.waiting += [KeyTyped("f"), Resized(), Resized(), KeyTyped("x"), KeyTyped("enter")]
+    assert desk.view.ask(Question("Which?", (Answer("files", "some", needs),))) == Reply("files", "x")
+    assert any("Which, such as C:\\SAVES\\**:" in text for text in seen)
 
 
 def test_a_signal_ends_a_question(desk: Desk) -> None:

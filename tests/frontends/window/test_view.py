@@ -57,7 +57,7 @@ class Desk:
             typing=lambda: self.typing,
             stop_typing=lambda: self.done.append("stop"),
             reset=lambda: self.done.append("reset"),
-            undo_state=lambda: "12.4 MB in 3 checkpoints, base untouched",
+            undo_state=lambda: "12.4 MiB in 3 checkpoints, base untouched",
             checkpoint=self._checkpoint,
             between=lambda: self.done.append("between"),
         )
