@@ -75,6 +75,7 @@ def test_every_error_that_leaves_its_module_is_of_the_tree() -> None:
         "NotFat",  # pcemu/drives/fat.py: said in words where changes are described
         "SessionEnded",  # pcemu/frontends/view.py: the user wants to go; the command ends in good order
         "NoDisplay",  # pcemu/frontends/window/display.py: the command says so, or takes the terminal
+        "Malformed",  # pcemu/drives/nbd/handshake.py: the server hangs up
         "Interrupted",  # pcemu/cli/signals.py: so does who sent a signal
     }
     foreign = set()
