@@ -65,11 +65,21 @@ def opened(disk: Path, name: str, *, started: bool = True) -> Iterator[Session]:
         kept = session.found is State.KEPT
         if started:
             session.start()
+            _tell(session.warnings)
         try:
             yield session
         finally:
             if kept and session.numbers:
                 session.keep()  # looking at it does not make it an interrupted one
+
+
+def _tell(warnings: list[str]) -> None:
+    """Print what the session warns of, such as an image that was written to, unless that is not wanted."""
+    from pcemu.cli.output import note
+
+    if not click.get_current_context().params.get("quiet"):
+        for warning in warnings:
+            note(warning)
 
 
 def session_row(folder: SessionFolder) -> dict[str, Any]:

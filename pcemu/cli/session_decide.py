@@ -84,7 +84,7 @@ def commit(
         files, sectors = done["files"], done["sectors"]
         _say_committed(disk, name, sectors, files, as_json=as_json, quiet=quiet)
         return
-    with opened(disk, name, started=selected) as session, work("writing", go_on, quiet=quiet) as progress:
+    with opened(disk, name) as session, work("writing", go_on, quiet=quiet) as progress:
         if selected:
             files = session.commit_files(
                 only, except_, preserve_siblings=preserve_siblings, progress=progress

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import os
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -289,6 +290,21 @@ def test_a_discard_claims_nothing_of_an_image_that_others_changed(pcemu: Pcemu, 
     code, out, _ = pcemu("discard", path)
     assert (code, out) == (0, f"discarded; {path} stays as it is\n")
     assert path.read_bytes()[:6] == b"others"
+
+
+@pytest.mark.parametrize("command", ["show", "commit"])
+def test_an_image_that_was_written_to_is_warned_of(pcemu: Pcemu, tmp_path: Path, command: str) -> None:
+    path = tmp_path / "disk.img"
+    path.write_bytes(bytes(4 << 20))
+    os.utime(path, (1e9, 1e9))
+    with Session(path) as session:
+        session.start().write(9, b"9" * SECTOR_SIZE)
+        session.keep()
+    os.utime(path, (1e9 + 60, 1e9 + 60))  # by a write that is in no sample
+    assert pcemu("show", path, "-q")[2] == ""
+    code, _, err = pcemu(command, path)
+    assert code == 0
+    assert "if another program wrote to it" in err
 
 
 def test_a_list_of_nothing_here_tells_of_disks_known_by_name(
