@@ -58,7 +58,7 @@ _ESCAPE = 0x0F
 _MAX_INSTRUCTION = 15
 _SYSTEM_TABLES = ((GDT_BASE, GDT_LIMIT), (LDT_BASE, LDT_LIMIT), (TR_BASE, TR_LIMIT))
 
-_pair = Struct("<II").unpack_from
+_pair: Callable[..., tuple[int, int]] = Struct("<II").unpack_from
 _LAST_PAIR = PAGE_SIZE - 8
 
 
@@ -80,6 +80,8 @@ class Mmu:
         self._size = len(ram)
         self._rom_start, self._rom_stop = read_only.start >> PAGE_SHIFT, read_only.stop >> PAGE_SHIFT
         self._last_pair = self._size - 8
+        # Below this a page is RAM for sure: no ROM, no end
+        self._conventional_end = min(self._size, ROM_AREA.start)
         self.tables = PageTables(state, ram, read_only)
         self._entries: dict[int, memoryview] = {}
         self._fetched: set[int] = set()  # physical pages that may hold translated code
@@ -233,10 +235,8 @@ class Mmu:
                 address = found[0]
             physical = address & self._mask
             if physical <= self._last_pair:
-                low, high = _pair(self._ram, physical)
-                return low, high
-        low, high = _pair(self.read(linear, 8))
-        return low, high
+                return _pair(self._ram, physical)
+        return _pair(self.read(linear, 8))
 
     def read(self, linear: int, size: int, user: bool = False) -> bytes:
         """Memory at a linear address; all ones where there is none. Raises PageFault."""
@@ -258,7 +258,11 @@ class Mmu:
         linear &= _ALL_BITS
         size = len(data)
         if (linear & _PAGE_MASK) + size <= PAGE_SIZE:
-            self._put(self.physical(linear, True, user), data)
+            physical = self.physical(linear, True, user)
+            if physical < self._conventional_end:
+                self._ram[physical : physical + size] = data
+            else:
+                self._put(physical, data)
             return
         places = [(self.physical(at, True, user), length) for at, length in _pages(linear, size)]
         done = 0

@@ -53,24 +53,23 @@ from pcemu.cpu.faults import (
 from pcemu.cpu.flags import whole_eflags
 from pcemu.cpu.mmu import Mmu
 from pcemu.cpu.state import (
+    ARITHMETIC_FLAGS,
     CC_DST,
     CC_OP,
+    CC_OP_EFLAGS,
     CC_SRC,
     CR2,
     CS,
+    DATA_SELECTORS,
     DF,
-    DS,
     EFLAGS,
     EIP,
-    ES,
     ESP,
     FLAG_IF,
     FLAG_NT,
     FLAG_RF,
     FLAG_TF,
     FLAG_VM,
-    FS,
-    GS,
     HF_CPL,
     HF_INHIBIT_IRQ,
     HFLAGS,
@@ -78,11 +77,11 @@ from pcemu.cpu.state import (
     IDT_LIMIT,
     LOOK,
     LOOK_AT,
+    LOOK_AT_DATA_SELECTORS,
     NO_EXCEPTION,
     SEGMENT_BASE,
     SEGMENT_FLAGS,
     SEGMENT_LIMIT,
-    SELECTOR,
     SS,
     EngineState,
 )
@@ -91,6 +90,8 @@ from pcemu.cpu.tasks import Tasks
 _IN_IDT, _EXTERNAL = 2, 1  # of an error code
 _GATES = frozenset((TASK_GATE, INTERRUPT_GATE_16, TRAP_GATE_16, INTERRUPT_GATE_32, TRAP_GATE_32))
 _INT_N = 0xCD
+_CODE_SEGMENT = NOT_SYSTEM | CODE
+_DATA_SEGMENT = NOT_SYSTEM | WRITABLE
 _WORDS = [Struct(f"<{count}H").pack for count in range(11)]
 _DOUBLES = [Struct(f"<{count}I").pack for count in range(11)]
 
@@ -179,7 +180,10 @@ class ProtectedDelivery:
         selector, offset, kind, _, _ = entry
         (ip, flags, result, operand, operation, direction, hidden,
          cs, cs_flags, ss, base, limit, stack_flags) = LOOK(self._raw, LOOK_AT)  # fmt: skip
-        eflags = whole_eflags(state, flags, result, operand, operation, direction)
+        if operation == CC_OP_EFLAGS and direction == 1:
+            eflags = flags | operand & ARITHMETIC_FLAGS
+        else:
+            eflags = whole_eflags(state, flags, result, operand, operation, direction)
         level = hidden & HF_CPL
         code = self._code_segment(selector, level, external)
         new_level = level if code.flags & CONFORMING else code.dpl
@@ -190,7 +194,7 @@ class ProtectedDelivery:
         if inner:
             words += esp, ss
             if virtual:
-                words += [d[selector] for selector in _SAVED_SELECTORS]
+                words += DATA_SELECTORS(self._raw, LOOK_AT_DATA_SELECTORS)
             ss, esp, stack = self._inner_stack(new_level, external)
             base, limit, stack_flags = stack.base, stack.limit, stack.flags
             stack_error = ss & SELECTOR_IN_ERROR | external
@@ -216,25 +220,25 @@ class ProtectedDelivery:
         q[ESP] = esp & ~mask | top
         q[EIP] = offset
         d[HFLAGS] = hidden & ~HF_INHIBIT_IRQ
-        state.store_segment(CS, selector & ~3 | new_level, code.base, code.limit, code.flags)
+        segment = selector & ~3 | new_level, code.base, code.limit, code.flags
         if inner:
-            if virtual:
-                state.clear_data_segments()
-            state.store_segment(SS, ss & ~3 | new_level, base, limit, stack_flags)
+            stack_segment = ss & ~3 | new_level, base, limit, stack_flags
+            state.store_code_and_stack(segment, stack_segment, bool(virtual))
             state.derive()
-        elif (code.flags ^ cs_flags) & BIG:
-            state.derive()
+        else:
+            state.store_segment(CS, *segment)
+            if (code.flags ^ cs_flags) & BIG:
+                state.derive()
 
     def _code_segment(self, selector: int, level: int, external: int) -> Descriptor:
         """The handler's code segment."""
         if not selector & SELECTOR_IN_ERROR:
             raise Fault(GENERAL_PROTECTION, external)
         code = read_descriptor(self._state, self._mmu, selector, GENERAL_PROTECTION, external)
-        error = selector & SELECTOR_IN_ERROR | external
-        if code.flags & (NOT_SYSTEM | CODE) != NOT_SYSTEM | CODE or code.dpl > level:
-            raise Fault(GENERAL_PROTECTION, error)
+        if code.flags & _CODE_SEGMENT != _CODE_SEGMENT or code.dpl > level:
+            raise Fault(GENERAL_PROTECTION, selector & SELECTOR_IN_ERROR | external)
         if not code.flags & PRESENT:
-            raise Fault(NOT_PRESENT, error)
+            raise Fault(NOT_PRESENT, selector & SELECTOR_IN_ERROR | external)
         return code
 
     def _inner_stack(self, level: int, external: int) -> tuple[int, int, Descriptor]:
@@ -244,7 +248,7 @@ class ProtectedDelivery:
         if not ss & SELECTOR_IN_ERROR or ss & 3 != level:
             raise Fault(INVALID_TSS, error)
         stack = read_descriptor(self._state, self._mmu, ss, INVALID_TSS, external)
-        if stack.dpl != level or stack.flags & (NOT_SYSTEM | CODE | WRITABLE) != NOT_SYSTEM | WRITABLE:
+        if stack.dpl != level or stack.flags & (_CODE_SEGMENT | WRITABLE) != _DATA_SEGMENT:
             raise Fault(INVALID_TSS, error)
         if not stack.flags & PRESENT:
             raise Fault(STACK_FAULT, error)
@@ -266,7 +270,6 @@ class ProtectedDelivery:
 _EXCEPTION, _SOFTWARE = Source.EXCEPTION, Source.SOFTWARE
 _KEPT_BY_TRAP = 0xFFFFFFFF & ~(FLAG_TF | FLAG_VM | FLAG_RF | FLAG_NT)
 _KEPT = _KEPT_BY_TRAP & ~FLAG_IF
-_SAVED_SELECTORS = tuple(SELECTOR[segment] for segment in (ES, DS, FS, GS))
 _SS_BASE, _SS_LIMIT, _SS_FLAGS = SEGMENT_BASE[SS], SEGMENT_LIMIT[SS], SEGMENT_FLAGS[SS]
 
 

@@ -46,11 +46,9 @@ SEGMENT_LIMIT = tuple(50 + 6 * i for i in range(6))  # d
 SEGMENT_FLAGS = tuple(51 + 6 * i for i in range(6))  # d: the second word of the descriptor
 
 _SEGMENTS, _SEGMENT_SIZE = 184, 24  # bytes
-_DATA_SEGMENTS = tuple(
-    (_SEGMENTS + first * _SEGMENT_SIZE, _SEGMENTS + (last + 1) * _SEGMENT_SIZE)
-    for first, last in ((ES, ES), (DS, GS))
-)
 _pack_segment = struct.Struct("<I4xQII").pack_into  # selector, base, limit, flags
+_pack_code_and_stack = struct.Struct("<I4xQIII4xQII").pack_into
+_pack_all_segments = struct.Struct("<24xI4xQIII4xQII72x").pack_into  # null selectors but for CS and SS
 _CS_FLAGS, _SS_FLAGS = SEGMENT_FLAGS[CS], SEGMENT_FLAGS[SS]
 _DS_BASE, _ES_BASE, _SS_BASE = SEGMENT_BASE[DS], SEGMENT_BASE[ES], SEGMENT_BASE[SS]
 
@@ -58,6 +56,9 @@ _DS_BASE, _ES_BASE, _SS_BASE = SEGMENT_BASE[DS], SEGMENT_BASE[ES], SEGMENT_BASE[
 # CS, selector, base, limit and flags of SS
 LOOK = struct.Struct("<4Q8xIII28xI16xII4xQII").unpack_from
 LOOK_AT = 8 * EIP
+# The selectors of ES, DS, FS and GS
+LOOK_AT_DATA_SELECTORS = _SEGMENTS
+DATA_SELECTORS = struct.Struct("<I68xI20xI20xI").unpack_from
 
 # EFLAGS
 FLAG_CF, FLAG_PF, FLAG_AF, FLAG_ZF, FLAG_SF = 0x1, 0x4, 0x10, 0x40, 0x80
@@ -82,6 +83,8 @@ _DERIVED = HF_CPL | HF_CS32 | HF_SS32 | HF_ADDSEG
 HF_IO_BREAKPOINT = 1 << 24  # DR0 to DR3 are looked at after a port access
 
 NO_EXCEPTION = 0xFFFFFFFF
+
+Segment = tuple[int, int, int, int]  # selector, base, limit, flags
 
 # Descriptor flags, in the second word
 DESCRIPTOR_BIG = 1 << 22
@@ -219,11 +222,12 @@ class EngineState:
         """Load a segment register; :meth:`derive` is to follow."""
         _pack_segment(self.raw, _SEGMENTS + segment * _SEGMENT_SIZE, selector, base, limit, flags)
 
-    def clear_data_segments(self) -> None:
-        """Load ES, DS, FS and GS with null selectors; :meth:`derive` is to follow."""
-        raw = self.raw
-        for start, end in _DATA_SEGMENTS:
-            raw[start:end] = bytes(end - start)
+    def store_code_and_stack(self, code: Segment, stack: Segment, clear_others: bool) -> None:
+        """Load CS and SS, and perhaps null selectors into all others; :meth:`derive` is to follow."""
+        if clear_others:
+            _pack_all_segments(self.raw, _SEGMENTS, *code, *stack)
+        else:
+            _pack_code_and_stack(self.raw, _SEGMENTS + CS * _SEGMENT_SIZE, *code, *stack)
 
     def derive(self) -> None:
         """Bring what the engine derives from the segment registers up to date."""
