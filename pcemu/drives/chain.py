@@ -16,6 +16,9 @@ the unit is first touched and kept right by writes::
 A *place* is an offset in a layer's file, a multiple of 512, plus the number of the layer. Zeros that nobody
 has are NOWHERE, as is what lies in a base that is no file. A read is then a look-up and one transfer, at any
 depth; so is a write over what the head has already. The map is bounded; what falls out is worked out again.
+
+Writes often come in a row, and what they write is seldom read at once. So a unit in which the head has got
+sectors goes from the map to the *late* ones, beside a list of what it got, and comes back with the next read.
 """
 
 from __future__ import annotations
@@ -38,6 +41,7 @@ from pcemu.errors import UsageError
 MAX_OWNERS = 256  # the number of an owner is a byte; the zeros below a dynamic base are one
 MAP_MEMORY = 32 << 20
 ENTRY_MEMORY = 400  # roughly, without owners and places
+MAX_LATE = 64  # units
 
 NO_LAYER = -1
 FEW_UNITS = 64  # of which each is looked at
@@ -74,6 +78,7 @@ class Chain:
     def __init__(self, layers: Sequence[Layer]) -> None:
         self._layers: list[Layer] = []
         self._map: dict[int, Unit] = {}
+        self._late: dict[int, tuple[Unit, list[int]]] = {}  # from, to, from, to … inside the unit
         self._geometry: Geometry | None = None
         self._set_layers(layers)
 
@@ -93,6 +98,7 @@ class Chain:
         self._full_unit = (1 << self._unit_sectors) - 1
         self._max_units = MAP_MEMORY // (2 * self._unit_sectors + ENTRY_MEMORY)
         self._map = {}
+        self._late = {}
         images = [layer if _has_descriptor(layer) else None for layer in layers]
         self._nobody = len(layers)  # the owner of zeros that are in no layer
         self._images = [*images, None]
@@ -195,7 +201,7 @@ class Chain:
         try:
             if isinstance(head, SparseLayer):
                 if head.write(lba, data):
-                    self._take_over(head, lba, lba + size // SECTOR_SIZE)
+                    self._take_over(lba, lba + size // SECTOR_SIZE)
             else:
                 head.write(lba, data)
         except BaseException:
@@ -219,6 +225,7 @@ class Chain:
     def close(self) -> None:
         """Flush, then close all layers, whatever fails on the way."""
         self._map.clear()
+        self._late.clear()
         with contextlib.ExitStack() as stack:  # the last in is the first out: the head
             for layer in self._layers:
                 stack.callback(layer.close)
@@ -307,6 +314,15 @@ class Chain:
                 yield Run(at, after - this, owner, at * SECTOR_SIZE if image is None else image.locate(at))
 
     def _build(self, index: int) -> Unit:
+        """A unit that is not in the map, and now is."""
+        late = self._late.pop(index, None)
+        unit = self._worked_out(index) if late is None else self._brought_up(index, *late)
+        if len(self._map) >= self._max_units:
+            del self._map[next(iter(self._map))]
+        self._map[index] = unit
+        return unit
+
+    def _worked_out(self, index: int) -> Unit:
         """Ask the layers, from the head down, until every sector of a unit has its owner."""
         count = self._unit_sectors
         lba = index << self._unit_shift
@@ -329,48 +345,61 @@ class Chain:
             shares.append((self._nobody, wanted))
         starts = [self._place(number, lba) for number, _ in shares]
         if len(shares) == 1:
-            unit: Unit = (None, starts[0], NO_PLACES, inside * SECTOR_SIZE)
-        else:
-            owners, places = _owners_and_places(shares, starts, count)
-            unit = (owners, NOWHERE, places, inside * SECTOR_SIZE)
-        if len(self._map) >= self._max_units:
-            del self._map[next(iter(self._map))]
-        self._map[index] = unit
-        return unit
+            return None, starts[0], NO_PLACES, inside * SECTOR_SIZE
+        owners, places = _owners_and_places(shares, starts, count)
+        return owners, NOWHERE, places, inside * SECTOR_SIZE
 
-    def _take_over(self, head: SparseLayer, lba: int, end: int) -> None:
+    def _take_over(self, lba: int, end: int) -> None:
         """The head has just got the sectors from ``lba`` to before ``end``."""
         while lba < end:
             index = lba >> self._unit_shift
-            base = index << self._unit_shift
-            stop = min(end, base + self._unit_sectors)
-            unit = self._map.get(index)
-            start = self._place(self._number, base)
-            if unit is not None and unit[1] != start >= 0:  # negative: zeros over zeros, not written
-                beyond = self._unit_sectors - (unit[3] >> 9)
-                if head.owned(base, self._unit_sectors) == self._full_unit >> beyond << beyond:
-                    self._map[index] = None, start, NO_PLACES, unit[3]
+            first = lba & self._unit_mask
+            stop = min(self._unit_sectors, first + end - lba)
+            late = self._late.get(index)
+            if late is not None:
+                edges = late[1]
+                if edges[-1] == first:
+                    edges[-1] = stop
                 else:
-                    self._map[index] = self._taken_over(unit, start, lba - base, stop - base)
-            lba = stop
+                    edges += first, stop
+            elif (unit := self._map.pop(index, None)) is not None:
+                if len(self._late) >= MAX_LATE:
+                    del self._late[next(iter(self._late))]
+                self._late[index] = unit, [first, stop]
+            lba += stop - first
 
-    def _taken_over(self, unit: Unit, start: int, first: int, stop: int) -> Unit:
-        """A unit in which the head, whose place it is at ``start``, has got some sectors."""
+    def _brought_up(self, index: int, unit: Unit, edges: list[int]) -> Unit:
+        """A late unit in which the head has got the sectors between each pair of ``edges``."""
+        head = self._head
+        assert isinstance(head, SparseLayer)
+        base = index << self._unit_shift
+        start = self._place(self._number, base)
+        if start < 0 or unit[1] == start:  # zeros over zeros, not written; all was the head's before
+            return unit
+        beyond = self._unit_sectors - (unit[3] >> 9)
+        if head.owned(base, self._unit_sectors) == self._full_unit >> beyond << beyond:
+            return None, start, NO_PLACES, unit[3]
         owners, old, places, length = unit
         if owners is None:
             owners = bytearray((old & LAYER_OF_PLACE,)) * self._unit_sectors
             places = _consecutive(old, 0, self._unit_sectors // GRAIN)
+        for first, stop in zip(edges[::2], edges[1::2], strict=True):
+            self._mark(owners, places, start, first, stop)
+        return owners, NOWHERE, places, length
+
+    def _mark(self, owners: bytearray, places: array[int], start: int, first: int, stop: int) -> None:
+        """Some sectors of a unit are the head's now, whose place it is at ``start``."""
         owners[first:stop] = bytes((self._number,)) * (stop - first)
         whole = -(-first // GRAIN), stop // GRAIN
         places[slice(*whole)] = _consecutive(start, *whole)
         for grain in (first // GRAIN, (stop - 1) // GRAIN):
             alike = owners.count(self._number, grain * GRAIN, (grain + 1) * GRAIN) == GRAIN
             places[grain] = start + grain * GRAIN_SIZE if alike else NOWHERE
-        return owners, NOWHERE, places, length
 
     def _forget(self, lba: int, end: int) -> None:
         for index in range(lba >> self._unit_shift, -(-end >> self._unit_shift)):
             self._map.pop(index, None)
+            self._late.pop(index, None)
 
     def _check(self, lba: int, size: int) -> None:
         if size % SECTOR_SIZE:

@@ -38,7 +38,9 @@ from pcemu.errors import ImageFormatError
 
 PAGE_SECTORS = 4096
 MAX_PAGES = 1 << 15  # 20 MB of bits in memory; then they are written and forgotten
-ALIGNMENT = 4096  # of block data in the file, for the host's pages
+ALIGNMENT = 4096  # of block data in the file at least, for the host's pages
+LARGE_ALIGNMENT = 32 << 10  # a guest's request that begins so takes the host one large page, not eight
+GAP_SHARE = 64  # of a block's size, how much alignment may make the file longer: by a hole
 BAT_RUN = SECTOR_SIZE // BAT_ENTRY_SIZE
 EMPTY = b"\0"
 
@@ -67,6 +69,9 @@ class SparseLayer:
         self._page_shift = self.page_sectors.bit_length() - 1
         self._bitmap_size = bitmap_size(self.header.block_size)
         self._full_page = (1 << self.page_sectors) - 1
+        self._alignment = max(ALIGNMENT, min(LARGE_ALIGNMENT, self.header.block_size // GAP_SHARE))
+        if file.is_device:  # has no holes
+            self._alignment = ALIGNMENT
         self._bat = facts.bat
         self._end = facts.end
         self._limit = 0  # on a block device, where the tail footer is and stays
@@ -175,16 +180,20 @@ class SparseLayer:
         self._unsynced = True
         while lba < end:
             page = lba >> self._page_shift
-            stop = min(end, (page + 1) << self._page_shift)
-            part = view[: (stop - lba) * SECTOR_SIZE]
+            stop = (page + 1) << self._page_shift
+            part = view
+            if stop < end:
+                part, view = view[: (stop - lba) * SECTOR_SIZE], view[(stop - lba) * SECTOR_SIZE :]
+            else:
+                stop = end
             offset = self.locate(lba)
             if offset < 0 and not self._can_skip(part):
                 self._allocate(lba >> self._block_shift)
                 offset = self.locate(lba)
             if offset >= 0:
                 self.file.write(part, offset)
-                new |= self._own(page, lba, stop)
-            view = view[len(part) :]
+                if self._own(page, lba, stop):
+                    new = True
             lba = stop
         if new:
             self._bound_memory()
@@ -253,7 +262,9 @@ class SparseLayer:
         """
         behind = ((page + 1) << self._page_shift) - stop
         mask = ((1 << (stop - lba)) - 1) << behind
-        bits = self._page(page)
+        bits = self._pages.get(page)
+        if bits is None:
+            bits = self._page(page)
         if bits & mask == mask:
             return False
         self._pages[page] = bits | mask
@@ -296,7 +307,7 @@ class SparseLayer:
 
     def _allocate(self, block: int) -> None:
         """Give a block its place at the end of the file, as a hole, with the footer behind it."""
-        data = -(-(self._end + self._bitmap_size) // ALIGNMENT) * ALIGNMENT
+        data = -(-(self._end + self._bitmap_size) // self._alignment) * self._alignment
         bitmap = data - self._bitmap_size
         end = data + self.header.block_size
         if bitmap // SECTOR_SIZE >= NO_BLOCK:

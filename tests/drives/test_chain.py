@@ -20,7 +20,7 @@ from pcemu.drives.open import open_drive, open_layer
 from pcemu.drives.overlay import MemoryOverlay
 from pcemu.drives.probe import Format
 from pcemu.drives.raw import FlatDrive
-from pcemu.drives.sparse import SparseLayer, bit_runs
+from pcemu.drives.sparse import LARGE_ALIGNMENT, SparseLayer, bit_runs
 from pcemu.testing.drive_conformance import check_refusals, contents, exercise
 from pcemu.testing.memory_drive import MemoryDrive
 from tests.drives.images import fill, make_base
@@ -119,6 +119,36 @@ def test_the_map_is_bounded_and_right_when_entries_fall_out(
     exercise(drive, bytearray(b"\x01" * 6 * MIB), random.Random(5), 100)
     assert len(drive._map) <= 2
     drive.close()
+
+
+@pytest.mark.parametrize("block_size", [4096, 2 * MIB])
+def test_writes_in_a_row_are_in_the_map_when_it_is_next_read(
+    block_size: int, child: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(chain_module, "MAX_LATE", 2)
+    head = child.with_name("head.vhd")
+    create_differencing(head, child, block_size=block_size)
+    drive = open_chain(head)
+    model = bytearray(contents(drive))  # which fills the map
+    rng = random.Random(6)
+    for _ in range(40):
+        for _ in range(rng.choice((1, 2, 30))):
+            lba, count = rng.randrange(drive.sectors - 64), rng.choice((1, 7, 8, 64))
+            for at in (lba, lba + count // 2):  # behind each other, and over each other
+                data = rng.randbytes((count + 1) // 2 * 512)
+                drive.write(at, data)
+                model[at * 512 : at * 512 + len(data)] = data
+        assert len(drive._late) <= 2
+        for first in (lba // 8 * 8, lba, *rng.choices(range(drive.sectors - 8), k=20)):
+            buffer = bytearray(8 * 512)
+            drive.read(first, buffer)
+            assert buffer == model[first * 512 : (first + 8) * 512]
+    assert contents(drive) == model
+    runs = list(drive.runs(0, drive.sectors))
+    drive.close()
+    again = open_chain(head)
+    assert list(again.runs(0, again.sectors)) == runs
+    again.close()
 
 
 class Interrupting(SystemCalls):
@@ -224,7 +254,7 @@ def test_an_old_footer_never_becomes_bits(child: Path) -> None:
     large = child.with_name("large.vhd")
     create_differencing(large, child, block_size=8 * MIB)
     content = large.read_bytes()
-    footer_at = -(-(len(content) - 512 - 2048) // 4096) * 4096 + 2048
+    footer_at = -(-(len(content) - 512 + 2048) // LARGE_ALIGNMENT) * LARGE_ALIGNMENT - 2048
     large.write_bytes(content[:-512].ljust(footer_at, b"\0") + content[-512:])
     drive = open_chain(large)
     drive.write(4096 + 5, b"\x0a" * 512)
@@ -309,15 +339,18 @@ def test_layers_know_their_own_sectors(child: Path) -> None:
     layer.close()
 
 
-@pytest.mark.parametrize("block_size", [4096, 512 << 10, 2 * MIB, 8 * MIB])
-def test_block_data_is_aligned_for_the_hosts_pages(block_size: int, tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("block_size", "alignment"),
+    [(4096, 4096), (512 << 10, 8192), (2 * MIB, 32768), (8 * MIB, 32768)],
+)
+def test_block_data_is_aligned_for_the_hosts_pages(block_size: int, alignment: int, tmp_path: Path) -> None:
     path = tmp_path / "disk.vhd"
     create_dynamic(path, 32 * MIB, block_size=block_size)
     fill(path, bytearray(32 * MIB), random.Random(1))
     layer = sparse(path, read_only=True)
     places = [layer.locate(lba) for lba in range(0, layer.sectors, layer.block_sectors)]
     assert any(place > 0 for place in places)
-    assert all(place % 4096 == 0 for place in places if place > 0)
+    assert all(place % alignment == 0 for place in places if place > 0)
     layer.close()
 
 
