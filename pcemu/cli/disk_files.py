@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from pcemu.drives.fat_folder import Entry
     from pcemu.drives.fat_tree import Tree
 
-STDOUT = Path("-")
+STDOUT = "-"
 CHUNK_CLUSTERS = 64
 ATTRIBUTE_LETTERS = ((0x01, "r"), (0x02, "h"), (0x04, "s"), (0x20, "a"))
 
@@ -118,6 +118,7 @@ LS_EPILOG = epilog("""
 Examples:
   pcemu disk ls freedos
   pcemu disk ls disk.vhd:/FDOS/BIN
+  pcemu disk ls 'disk.vhd:/FDOS/*.TXT'
   pcemu disk ls -r disk.img
 
 Keys of --json, for each file and folder:
@@ -147,14 +148,18 @@ def ls(
     as_json: bool,
     quiet: bool,
 ) -> None:
-    """List the files in a folder of a FAT partition, or one file."""
-    from pcemu.drives.fat_files import find_place
+    """List the files in a folder of a FAT partition, or one file, or those that fit * and ?."""
+    from pcemu.drives.fat_files import find_places, has_wildcards
 
     image, path = split_spec(spec)
     with _looking(image, name, base=base, allow_outside=allow_outside) as drive:
         tree = _tree(drive, image, number)
-        place = find_place(tree, path, str(image))
-        facts = [_facts(at, entry) for at, entry in _listed(tree, place, recursive)]
+        inside = recursive or not has_wildcards(path)
+        facts = [
+            _facts(at, entry)
+            for place in find_places(tree, path, str(image))
+            for at, entry in _listed(tree, place, recursive=recursive, inside=inside)
+        ]
     text = ""
     if not as_json and facts:
         from pcemu.cli.tables import drawn, table
@@ -180,8 +185,8 @@ def _warn(tree: Tree, image: Path) -> None:
         note(f"{image}: its file system is damaged ({tree.problems[0]}); some files may be missing here")
 
 
-def _listed(tree: Tree, place: Place, recursive: bool) -> Iterator[tuple[str, Entry]]:
-    if place.entry is not None and not place.is_folder:
+def _listed(tree: Tree, place: Place, *, recursive: bool, inside: bool) -> Iterator[tuple[str, Entry]]:
+    if place.entry is not None and not (place.is_folder and inside):
         yield place.path, place.entry
         return
     above = place.path.rstrip("\\")
@@ -226,6 +231,7 @@ GET_EPILOG = epilog("""
 Examples:
   pcemu disk get freedos:/AUTOEXEC.BAT
   pcemu disk get disk.vhd:/WORK ~/work            a folder, with all in it
+  pcemu disk get 'disk.vhd:/WORK/*.TXT' ~/work
   pcemu disk get disk.img:/NOTE.TXT -             to stdout
 
 Keys of --json:
@@ -236,7 +242,7 @@ Keys of --json:
 
 @click.command(epilog=GET_EPILOG)
 @click.argument("spec", metavar="IMAGE:PATH")
-@click.argument("target", metavar="[DEST]", type=PATH, required=False)
+@click.argument("target", metavar="[DEST]", type=click.Path(), required=False)
 @click.option("--force", is_flag=True, help="Replace files that are there.")
 @partition_option
 @session_option
@@ -244,7 +250,7 @@ Keys of --json:
 @common_with_parents
 def get(
     spec: str,
-    target: Path | None,
+    target: str | None,
     force: bool,
     number: int | None,
     name: str | None,
@@ -253,8 +259,8 @@ def get(
     as_json: bool,
     quiet: bool,
 ) -> None:
-    """Copy a file or folder out of a FAT partition, into the present folder or to DEST."""
-    from pcemu.drives.fat_files import find_place, host_name
+    """Copy a file or folder, or those that fit * and ?, out of a FAT partition, here or to DEST."""
+    from pcemu.drives.fat_files import find_places, has_wildcards
 
     image, path = split_spec(spec)
     with (
@@ -262,20 +268,49 @@ def get(
         work("copying", "what was copied is whole; run it again for the rest", quiet=quiet) as progress,
     ):
         tree = _tree(drive, image, number)
-        place = find_place(tree, path, str(image))
+        places = find_places(tree, path, str(image))
         if target == STDOUT:
-            if place.entry is None or place.is_folder:
-                raise UsageError(f"{spec}: is a folder, expected a file for stdout; name a file in it")
-            _copy(tree, place.entry, sys.stdout.buffer, image)
+            for place in places:
+                if place.entry is None or place.is_folder:
+                    raise UsageError(f"{spec}: is a folder, expected a file for stdout; name a file in it")
+                _copy(tree, place.entry, sys.stdout.buffer, image)
             return
-        own = host_name(place.entry) if place.entry is not None else image.stem
-        where = Path(own) if target is None else target / own if target.is_dir() else target
-        files = dict(_out(tree, place, where))
+        if has_wildcards(path):
+            where = _folder(target or ".")
+            files = {
+                to: entry for each in places for to, entry in _out(tree, each, where / _own(each, image))
+            }
+        else:
+            where = _destination_of(places[0], _own(places[0], image), target)
+            files = dict(_out(tree, places[0], where))
         written = _copy_all(tree, files, where, image, progress, force=force)
     size = sum(entry.size for entry in files.values())
     text = f"copied {len(written)} file{'' if len(written) == 1 else 's'} to {where}"
     say(text, {"files": [str(each) for each in written], "size": size}, as_json=as_json, quiet=quiet)
     _warn(tree, image)
+
+
+def _own(place: Place, image: Path) -> str:
+    """What a file is called on the host when nothing else is said."""
+    from pcemu.drives.fat_files import host_name
+
+    return image.stem if place.entry is None else host_name(place.entry)
+
+
+def _folder(path: str | Path) -> Path:
+    if not Path(path).is_dir():
+        raise UsageError(f"{path}: is no folder, expected one to copy into; make it, or give another DEST")
+    return Path(path)
+
+
+def _destination_of(place: Place, own: str, target: str | None) -> Path:
+    """The name to copy to: in DEST where that is a folder, else DEST itself."""
+    where = Path(target or own)
+    if target and where.is_dir():
+        return where / own
+    if not place.is_folder:
+        _folder(target if target and target.endswith(os.sep) else where.parent)
+    return where
 
 
 def _out(tree: Tree, place: Place, where: Path) -> Iterator[tuple[Path, Entry]]:

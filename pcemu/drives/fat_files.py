@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fnmatch
 import re
 from typing import NamedTuple
 
@@ -13,6 +14,8 @@ from pcemu.drives.partitions import Partition, read_partitions
 from pcemu.errors import ImageFormatError, UsageError
 
 SEPARATORS = re.compile(r"[/\\]+")
+DRIVE_LETTER = re.compile(r"[A-Za-z]:")
+WILDCARDS = re.compile(r"[*?]")
 UNSAFE_ON_HOSTS = re.compile(r"[/\\\0]|^\.{1,2}$")
 
 
@@ -56,7 +59,12 @@ def choose_partition(drive: Drive, image: str, number: int | None = None) -> Par
 
 
 def split_path(path: str) -> list[str]:
-    """The names in a path with slashes of either kind."""
+    """The names in a path with slashes of either kind. UsageError for one with the letter of a drive."""
+    if DRIVE_LETTER.match(path):
+        raise UsageError(
+            f"{path}: begins with a drive letter, expected a path from the partition's root; leave it out, "
+            f"and choose among partitions by --partition"
+        )
     return [name for name in SEPARATORS.split(path) if name]
 
 
@@ -73,6 +81,28 @@ def find_place(tree: Tree, path: str, image: str) -> Place:
             )
         place = Place(f"{place.path.rstrip(ROOT)}{ROOT}{entry.name}", entry)
     return place
+
+
+def find_places(tree: Tree, path: str, image: str) -> list[Place]:
+    """What is at a path whose last name may have the wildcards * and ?; UsageError when nothing is."""
+    *above, pattern = split_path(path) or [""]
+    if not WILDCARDS.search(pattern):
+        return [find_place(tree, path, image)]
+    folder = find_place(tree, ROOT.join(above), image)
+    wanted = "*" if pattern == "*.*" else pattern.upper().replace("[", "[[]")
+    places = [
+        Place(f"{folder.path.rstrip(ROOT)}{ROOT}{entry.name}", entry)
+        for entry in (tree.folders.get(folder.start, ()) if folder.is_folder else ())
+        if any(fnmatch.fnmatchcase(name, wanted) for name in (entry.name.upper(), short_of(entry)))
+    ]
+    if not places:
+        raise UsageError(f"{image}: has no {pattern} in {folder.path}; see `pcemu disk ls`")
+    return places
+
+
+def has_wildcards(path: str) -> bool:
+    """Whether a path may mean many files."""
+    return WILDCARDS.search(path) is not None
 
 
 def _find(entries: tuple[Entry, ...], name: str) -> Entry | None:

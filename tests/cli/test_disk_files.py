@@ -112,6 +112,34 @@ def test_get_files_and_folders(pcemu: Run, image: Path, tmp_path: Path) -> None:
     assert sorted(path.name for path in Path("here").iterdir()) == ["A long name.dat", "Deeper"]
 
 
+def test_wildcards(pcemu: Run, image: Path) -> None:
+    assert paths(pcemu, f"{image}:/*.txt") == ["\\README.TXT"]
+    assert paths(pcemu, f"{image}:*") == paths(pcemu, f"{image}:*.*") == ["\\Games", "\\README.TXT"]
+    assert paths(pcemu, f"{image}:/Games/a?long*") == ["\\Games\\A long name.dat"]
+    assert paths(pcemu, "-r", f"{image}:/G*")[:2] == ["\\Games\\Deeper", "\\Games\\Deeper\\empty"]
+    code, _, err = pcemu("disk", "ls", f"{image}:/*.exe")
+    assert code == 2 and "has no *.exe in" in err
+    Path("out").mkdir()
+    assert pcemu("disk", "get", f"{image}:/*", "out")[0] == 0
+    assert {path.name for path in Path("out").rglob("*")} == {
+        "Games", "Deeper", "empty", "A long name.dat", "README.TXT",
+    }  # fmt: skip
+    code, _, err = pcemu("disk", "get", f"{image}:/*", "nowhere")
+    assert code == 2 and "nowhere: is no folder" in err
+
+
+def test_get_makes_no_folders_for_a_file(pcemu: Run, image: Path) -> None:
+    for target in ("none/README.TXT", "none/"):
+        code, _, err = pcemu("disk", "get", f"{image}:/README.TXT", target)
+        assert code == 2 and "is no folder" in err and not Path("none").exists()
+
+
+def test_a_drive_letter_in_a_path(pcemu: Run, image: Path) -> None:
+    for arguments in (["ls", f"{image}:C:\\Games"], ["put", image, f"{image}:C:/Games"]):
+        code, _, err = pcemu("disk", *arguments)
+        assert code == 2 and "begins with a drive letter" in err
+
+
 def test_get_replaces_nothing_unless_told(pcemu: Run, image: Path) -> None:
     Path("README.TXT").write_text("mine")
     code, _, err = pcemu("disk", "get", f"{image}:/README.TXT")
