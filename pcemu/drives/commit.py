@@ -25,6 +25,7 @@ from types import TracebackType
 from typing import Self
 
 from pcemu.drives.chain import Chain
+from pcemu.drives.content import read_padded
 from pcemu.drives.drive import SECTOR_SIZE
 from pcemu.drives.fingerprint import Fingerprint
 from pcemu.drives.freeze import parent_path
@@ -229,7 +230,7 @@ class _Commit:
             )
 
     def _preserve_siblings(self) -> None:
-        """Give siblings what they read from the target where the target is about to change.
+        """Give siblings what they read from the target where it is about to change: zeros behind its end.
 
         Run again after a crash it finds all those sectors in the siblings: the target's, by then changed,
         are not looked at.
@@ -239,11 +240,10 @@ class _Commit:
         step = BUFFER_SIZE // SECTOR_SIZE
         for sibling in self.siblings:
             for piece in pieces_of(self.sources):
-                inside = max(0, min(piece.sectors, below.sectors - piece.lba))
-                for first, count in missing_in(sibling, piece.lba, inside):
+                for first, count in missing_in(sibling, piece.lba, piece.sectors):
                     for lba in range(first, first + count, step):
                         part = buffer[: min(step, first + count - lba) * SECTOR_SIZE]
-                        below.read(lba, part)
+                        read_padded(below, lba, part)
                         sibling.write(lba, part)
             sibling.flush()
 

@@ -13,11 +13,10 @@ from collections.abc import Sequence
 import numpy as np
 
 from pcemu.drives.chain import Chain
-from pcemu.drives.content import data_in
+from pcemu.drives.content import data_in, read_padded
 from pcemu.drives.drive import SECTOR_SIZE
 from pcemu.drives.hostfile import HOST, Host
 from pcemu.drives.lineage import Lineage, Progress, StrPath, no_progress, told
-from pcemu.drives.raw import FlatDrive
 from pcemu.drives.replace import parts_as, replace_image
 from pcemu.drives.sparse import SparseLayer
 from pcemu.drives.transfer import BUFFER_SIZE, count_sectors, pieces_of, space_for_new
@@ -81,19 +80,13 @@ def _copy(image: SparseLayer, made: SparseLayer, below: Chain | None, total: int
             if below is None:
                 needed: Sequence[tuple[int, int]] = data_in(part)
             else:
-                needed = _unlike(part, _read(below, lba, other[: len(part)]))
+                parents = other[: len(part)]
+                read_padded(below, lba, parents)
+                needed = _unlike(part, parents)
             for first, last in needed:
                 made.write(lba + first // SECTOR_SIZE, part[first:last])
             done += count
             progress(done, total)
-
-
-def _read(below: Chain | FlatDrive, lba: int, buffer: memoryview) -> memoryview:
-    inside = max(0, min(len(buffer), (below.sectors - lba) * SECTOR_SIZE))
-    if inside:
-        below.read(lba, buffer[:inside])
-    buffer[inside:] = bytes(len(buffer) - inside)
-    return buffer
 
 
 def _unlike(one: memoryview, two: memoryview) -> list[tuple[int, int]]:

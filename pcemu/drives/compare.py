@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from pcemu.drives.content import Extent, extents
+from pcemu.drives.content import Extent, extents, read_padded
 from pcemu.drives.drive import SECTOR_SIZE, Drive
 from pcemu.drives.hostfile import HOST, Host
 from pcemu.drives.lineage import Progress, StrPath, no_progress, told
@@ -63,7 +63,7 @@ def compare_drives(one: Drive, two: Drive, progress: Progress = no_progress) -> 
             count = min(step, lba + sectors - at)
             parts = [buffer[: count * SECTOR_SIZE] for buffer in buffers]
             for drive, part in zip((one, two), parts, strict=True):
-                _read(drive, at, part)
+                read_padded(drive, at, part)
             if parts[0] != parts[1]:
                 return Comparison(at + _first_difference(*parts), sizes)
             progress(at + count, total)
@@ -92,13 +92,6 @@ def _padded(drive: Drive, total: int) -> Iterator[Extent]:
     yield from extents(drive)
     if drive.sectors < total:
         yield Extent(drive.sectors, total - drive.sectors, None)
-
-
-def _read(drive: Drive, lba: int, part: memoryview) -> None:
-    inside = max(0, min(len(part), (drive.sectors - lba) * SECTOR_SIZE))
-    if inside:
-        drive.read(lba, part[:inside])
-    part[inside:] = bytes(len(part) - inside)
 
 
 def _first_difference(one: memoryview, two: memoryview) -> int:

@@ -44,6 +44,14 @@ def extents(drive: Drive, lba: int = 0, sectors: int | None = None) -> Iterator[
         yield Extent(lba, sectors, (0, id(drive), 0))
 
 
+def read_padded(drive: Drive, lba: int, buffer: memoryview) -> None:
+    """Read whole sectors; those behind the drive's end are zeros."""
+    inside = max(0, min(len(buffer), (drive.sectors - lba) * SECTOR_SIZE))
+    if inside:
+        drive.read(lba, buffer[:inside])
+    buffer[inside:] = bytes(len(buffer) - inside)
+
+
 def _of_file(layer: SparseLayer | FlatDrive, lba: int, sectors: int, offset: int) -> Iterator[Extent]:
     stop = lba + sectors
     source = (*layer.file.identity, offset - lba * SECTOR_SIZE)

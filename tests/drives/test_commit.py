@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from pcemu.drives.commit import commit, commit_to_parent
-from pcemu.drives.create import create_differencing, create_raw
+from pcemu.drives.create import create_differencing, create_dynamic, create_raw
 from pcemu.drives.freeze import freeze
 from pcemu.drives.hostfile import Host
 from pcemu.drives.open import open_drive
@@ -89,6 +89,20 @@ def test_a_layer_between_stays_for_who_is_built_on_it(line: list[Path]) -> None:
     assert not line[2].exists()
     commit(branch, line[1])
     assert read(line[1]) == content and read(line[0]) == whole
+
+
+def test_a_sibling_keeps_its_zeros_where_only_the_target_grows(tmp_path: Path) -> None:
+    """It is as large as the head already: what it reads behind the target's old end must not change."""
+    create_dynamic(base := tmp_path / "base.vhd", MIB)
+    create_differencing(middle := tmp_path / "middle.vhd", base, size=2 * MIB)
+    create_differencing(sibling := tmp_path / "sibling.vhd", base, size=3 * MIB)
+    create_differencing(branch := tmp_path / "branch.vhd", middle)
+    create_differencing(head := tmp_path / "head.vhd", middle)
+    write(head, 2000, 8, 100)  # across the end
+    before = {path: read(path) for path in (middle, sibling, branch, head)}
+    commit(head, base, preserve_siblings=True)
+    assert {path: read(path) for path in before} == before
+    assert read(base) == before[head]
 
 
 def test_nothing_is_noted_when_it_is_refused(tmp_path: Path) -> None:
