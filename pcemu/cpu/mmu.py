@@ -83,6 +83,7 @@ class Mmu:
         # Below this a page is RAM for sure: no ROM, no end
         self._conventional_end = min(self._size, ROM_AREA.start)
         self.tables = PageTables(state, ram, read_only)
+        self._look_up = self.tables.look_up
         self._entries: dict[int, memoryview] = {}
         self._fetched: set[int] = set()  # physical pages that may hold translated code
         self._mask = _ALL_BITS
@@ -138,7 +139,7 @@ class Mmu:
                 self.on_task_fill()
             if cr0 >> 31:
                 user = self._d[HFLAGS] & HF_CPL == 3
-                found = self.tables.look_up(address, access == WRITE, user)
+                found = self._look_up(address, access == WRITE, user)
                 if found is None and user and access != FETCH:
                     found = self._look_up_for_system(address, access)
                 if found is None:
@@ -169,7 +170,7 @@ class Mmu:
         """The engine does not say which accesses of a user's instruction are the processor's own."""
         error_code = self.tables.error_code
         if self._is_system_access(address):
-            return self.tables.look_up(address, access == WRITE, False)
+            return self._look_up(address, access == WRITE, False)
         self.tables.error_code = error_code  # reading the instruction may have met a fault, too
         return None
 
@@ -193,7 +194,7 @@ class Mmu:
         """The physical address behind a linear one; raises PageFault."""
         if self._q[CR0] >> 31:
             linear &= _ALL_BITS
-            found = self.tables.look_up(linear, write, user)
+            found = self._look_up(linear, write, user)
             if found is None:
                 raise PageFault(linear, self.tables.error_code)
             linear = found[0]
@@ -229,7 +230,7 @@ class Mmu:
         if linear & _PAGE_MASK <= _LAST_PAIR:
             address = linear
             if self._q[CR0] >> 31:
-                found = self.tables.look_up(linear, False, False)
+                found = self._look_up(linear, False, False)
                 if found is None:
                     raise PageFault(linear, self.tables.error_code)
                 address = found[0]
@@ -258,11 +259,17 @@ class Mmu:
         linear &= _ALL_BITS
         size = len(data)
         if (linear & _PAGE_MASK) + size <= PAGE_SIZE:
-            physical = self.physical(linear, True, user)
+            address = linear
+            if self._q[CR0] >> 31:
+                found = self._look_up(linear, True, user)
+                if found is None:
+                    raise PageFault(linear, self.tables.error_code)
+                address = found[0]
+            physical = address & self._mask
             if physical < self._conventional_end:
                 self._ram[physical : physical + size] = data
             else:
-                self._put(physical, data)
+                self._put(self.physical(linear, True, user), data)
             return
         places = [(self.physical(at, True, user), length) for at, length in _pages(linear, size)]
         done = 0

@@ -46,6 +46,7 @@ SEGMENT_LIMIT = tuple(50 + 6 * i for i in range(6))  # d
 SEGMENT_FLAGS = tuple(51 + 6 * i for i in range(6))  # d: the second word of the descriptor
 
 _SEGMENTS, _SEGMENT_SIZE = 184, 24  # bytes
+_SEGMENT_AT = tuple(_SEGMENTS + i * _SEGMENT_SIZE for i in range(6))
 _pack_segment = struct.Struct("<I4xQII").pack_into  # selector, base, limit, flags
 _pack_code_and_stack = struct.Struct("<I4xQIII4xQII").pack_into
 _pack_all_segments = struct.Struct("<24xI4xQIII4xQII72x").pack_into  # null selectors but for CS and SS
@@ -220,14 +221,14 @@ class EngineState:
 
     def store_segment(self, segment: int, selector: int, base: int, limit: int, flags: int) -> None:
         """Load a segment register; :meth:`derive` is to follow."""
-        _pack_segment(self.raw, _SEGMENTS + segment * _SEGMENT_SIZE, selector, base, limit, flags)
+        _pack_segment(self.raw, _SEGMENT_AT[segment], selector, base, limit, flags)
 
     def store_code_and_stack(self, code: Segment, stack: Segment, clear_others: bool) -> None:
         """Load CS and SS, and perhaps null selectors into all others; :meth:`derive` is to follow."""
         if clear_others:
             _pack_all_segments(self.raw, _SEGMENTS, *code, *stack)
         else:
-            _pack_code_and_stack(self.raw, _SEGMENTS + CS * _SEGMENT_SIZE, *code, *stack)
+            _pack_code_and_stack(self.raw, _SEGMENT_AT[CS], *code, *stack)
 
     def derive(self) -> None:
         """Bring what the engine derives from the segment registers up to date."""
