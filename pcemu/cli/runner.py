@@ -14,6 +14,7 @@ from pcemu.cli.asking import TerminalAsker
 from pcemu.cli.begin import begin
 from pcemu.cli.disks import SessionDisk, open_disks
 from pcemu.cli.on_exit import OnExit
+from pcemu.cli.outage import Outage
 from pcemu.cli.output import complain, held, note, result
 from pcemu.cli.outputs import refuse_images
 from pcemu.cli.report import ENDED, FAILED, INTERRUPTED, TIMEOUT, Awaited, Report
@@ -21,6 +22,7 @@ from pcemu.cli.script import Step, Until
 from pcemu.cli.signals import Interrupted, Interrupts
 from pcemu.cli.ui import HEADLESS, TERMINAL, WINDOW, choose
 from pcemu.cli.upkeep import Upkeep
+from pcemu.drives.remote.settings import SETTINGS
 from pcemu.errors import GuestError, PcemuError, TimeoutReached, UsageError
 from pcemu.frontends.prompt import KEEP, Asker, Question, Reply
 from pcemu.frontends.serial import SerialEnd, open_file, open_serial
@@ -94,6 +96,7 @@ class Runner:
         self._tell_host_error: Callable[[str], None] = complain
         self._asker = TerminalAsker(self._interrupts)
         self._report = Report()
+        self._outage = Outage(self._interrupts, self._notice)
         self._upkeep: Upkeep
 
     def run(self) -> int:
@@ -115,6 +118,8 @@ class Runner:
             raise UsageError("--serial stdout: the screen is shown there; use file:PATH, pty or --headless")
         with ExitStack() as stack:
             stack.enter_context(self._interrupts)
+            stack.callback(setattr, SETTINGS, "waiting", SETTINGS.waiting)
+            SETTINGS.waiting = self._outage
             disks = open_disks(options.disks, options.session, allow_outside=options.allow_outside)
             for disk in disks:
                 stack.callback(disk.close)
@@ -154,6 +159,7 @@ class Runner:
             try:
                 ending = self._play(pc, serial)
             finally:
+                self._outage.ending = True
                 self._upkeep.finish()
             code = self._show_end(pc, ending)
             return self._settle(disks, ending) or code
@@ -352,6 +358,7 @@ class Runner:
         if descriptor is not None:
             view.watch(descriptor)
         self._upkeep.holding = view.holding
+        self._outage.amid = view.amid
         self._upkeep.working = view.working
 
     def _play_live(self, pc: Machine, serial: SerialEnd, view: View) -> None:

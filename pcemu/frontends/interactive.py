@@ -28,6 +28,7 @@ from pcemu.frontends.panels import (
     help_panel,
     menu_panel,
     notice_panel,
+    outage_panel,
     question_panel,
     work_panel,
 )
@@ -220,6 +221,31 @@ class InteractiveView(ABC, Generic[Event]):
         self._open(work_panel(why, 0, 0), lambda result: None)
         try:
             yield
+        finally:
+            self._close_panel()
+
+    @contextmanager
+    def amid(self, why: str) -> Iterator[Callable[[], bool]]:
+        """The same from amid the guest's work, where all that the user can do is to end the session.
+
+        What it gives is to be called again and again; False when the session shall end, which
+        :meth:`update` then does.
+        """
+
+        def end(result: str) -> None:
+            self._closing = True
+
+        def going_on() -> bool:
+            try:
+                self._handle(self._take_events(MODAL_WAIT))
+                self._draw(time.monotonic())
+            except SessionEnded:
+                self._closing = True
+            return not self._closing
+
+        self._open(outage_panel(why), end)
+        try:
+            yield going_on
         finally:
             self._close_panel()
 

@@ -264,3 +264,8 @@ def work_panel(doing: str, done: int, total: int) -> Panel:
     """How far something is; without a ``total`` that nobody knows it."""
     bar = f"{'█' * (BAR * done // total):░<{BAR}} {100 * done // total:3} %" if total else ""
     return Panel("Please wait", [doing, *(["", bar] if bar else [])], [], closable=False)
+
+
+def outage_panel(why: str) -> Panel:
+    """Why the guest stands still, and the way out; no key that was meant for the guest takes that."""
+    return Panel("Please wait", [why], [Choice("end", "End the session")], closable=False)

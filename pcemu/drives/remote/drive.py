@@ -26,7 +26,7 @@ from pcemu.drives.remote.cache_folder import Budget, cache_path, origin_of
 from pcemu.drives.remote.content import NO_DESCRIPTOR, Content
 from pcemu.drives.remote.fetcher import Fetcher
 from pcemu.drives.remote.patience import PatientSource
-from pcemu.drives.remote.settings import SETTINGS, Settings
+from pcemu.drives.remote.settings import SETTINGS, Settings, Waiting
 from pcemu.drives.sparse import SparseLayer
 from pcemu.errors import ImageAccessError, UsageError
 
@@ -78,7 +78,15 @@ class RemoteFile(HostFile):
 
     __slots__ = ("_cache", "_fetcher", "_layer", "_size", "_source", "origin")
 
-    def __init__(self, layer: SparseLayer, origin: Origin, source: PatientSource, budget: Budget, host: Host):
+    def __init__(
+        self,
+        layer: SparseLayer,
+        origin: Origin,
+        source: PatientSource,
+        budget: Budget,
+        host: Host,
+        waiting: Waiting,
+    ) -> None:
         super().__init__(host.calls, NO_DESCRIPTOR, layer.file.path, read_only=True)
         self.identity = layer.file.identity
         self.origin = origin
@@ -87,7 +95,7 @@ class RemoteFile(HostFile):
         self._source = source
         self._cache = CacheFile(layer, host)
         content = _Late(source, origin)
-        self._fetcher = Fetcher(self._cache, origin.sectors, content, budget.may_grow)
+        self._fetcher = Fetcher(self._cache, origin.sectors, content, budget.may_grow, origin.url, waiting)
 
     def read(self, buffer: bytearray | memoryview, offset: int) -> None:
         """Fill ``buffer`` from byte ``offset`` on; OSError when the server cannot be reached for too long."""
@@ -177,7 +185,7 @@ def open_cached(layer: SparseLayer, host: Host, settings: Settings = SETTINGS) -
     source = waiting.take(origin.url, expected) or PatientSource(origin.url, expected, settings)
     try:
         budget = Budget(Path(layer.file.path), settings.cache_size, host)
-        file = RemoteFile(layer, origin, source, budget, host)
+        file = RemoteFile(layer, origin, source, budget, host, lambda url: settings.waiting(url))
     except BaseException:
         source.close()
         raise

@@ -12,30 +12,45 @@ Units that the cache has no room for are held in memory for a moment.
 
 from __future__ import annotations
 
+import errno
 import threading
 from collections import OrderedDict
 from collections.abc import Callable
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor, wait
 
 from pcemu.drives.remote.cache_file import UNIT_SECTORS, CacheFile, out_of_room, unit_sectors, units_of
 from pcemu.drives.remote.content import Content
+from pcemu.drives.remote.settings import Waiting
 
 FIRST_WINDOW, LARGEST_WINDOW = 4, 64  # units
 JOB_UNITS = 4  # asked for in one request
 IN_FLIGHT = 8  # requests
 HELD_UNITS = 256
+LONG, LOOK = 0.5, 0.1  # s until a wait is long; between two looks whether it shall go on
 
 Data = bytes | memoryview
 
 
 class Fetcher:
-    """Fetches into ``cache``; ``content`` is called when something is missing for the first time."""
+    """Fetches into ``cache``; ``content`` is called when something is missing for the first time.
+
+    ``waiting`` is entered with ``url`` while a reader waits long.
+    """
 
     def __init__(
-        self, cache: CacheFile, sectors: int, content: Callable[[], Content], may_grow: Callable[[], bool]
+        self,
+        cache: CacheFile,
+        sectors: int,
+        content: Callable[[], Content],
+        may_grow: Callable[[], bool],
+        url: str,
+        waiting: Waiting,
     ) -> None:
         self._cache = cache
         self._sectors = sectors
+        self._url = url
+        self._waiting = waiting
+        self._long = LONG
         self._units = units_of(sectors)
         self._content = content
         self._may_grow = may_grow
@@ -73,10 +88,21 @@ class Fetcher:
             if coming is None:
                 self._request(unit, unit + 1)
                 continue
-            data = coming.result().get(unit)
+            data = self._outwait(coming).get(unit)
             if data is not None:
                 return data
         return None
+
+    def _outwait(self, coming: Future[dict[int, Data]]) -> dict[int, Data]:
+        """What a request brings. OSError; also when nobody wants to wait any more."""
+        if not wait((coming,), self._long).done:
+            with self._waiting(self._url) as going_on:
+                while not wait((coming,), LOOK).done:
+                    if not going_on():
+                        self._long = LOOK  # whoever gave up is asked sooner the next time
+                        raise OSError(errno.ECANCELED, "the server was not waited for any longer", self._url)
+        self._long = LONG
+        return coming.result()
 
     def _is_here(self, unit: int) -> bool:
         return self._cache.has(unit) or unit in self._held

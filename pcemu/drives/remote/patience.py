@@ -9,6 +9,8 @@ from __future__ import annotations
 import errno
 import threading
 from collections.abc import Callable
+from concurrent.futures import Future, wait
+from typing import TypeVar
 
 from pcemu.drives.remote.identity import version_of
 from pcemu.drives.remote.settings import Settings
@@ -16,9 +18,11 @@ from pcemu.drives.remote.source import ByteSource, SourceChanged, connect
 from pcemu.errors import ImageAccessError, PcemuError
 
 FIRST_PAUSE, LONGEST_PAUSE = 0.1, 5.0  # s
+CLOSING_LOOK = 0.1  # s between two looks whether a connection is wanted no more
 STALL_PART = 3  # a server that is silent for this part of the timeout is taken for lost
 
 Connect = Callable[[str, float], ByteSource]
+Made = TypeVar("Made")
 
 
 class PatientSource:
@@ -102,7 +106,15 @@ class PatientSource:
             return self._source
 
     def _open(self) -> tuple[ByteSource, tuple[int, str]]:
-        """A new connection, and what it finds."""
+        """A new connection, and what it finds; not waited for when this is closed meanwhile."""
+        made = in_background(self._make, f"connect {self.url}")
+        while not wait((made,), CLOSING_LOOK).done:
+            if self._closing.is_set():
+                close_later(made, lambda result: result[0].close())
+                raise ConnectionError(errno.ECONNABORTED, "it was closed", self.url)
+        return made.result()
+
+    def _make(self) -> tuple[ByteSource, tuple[int, str]]:
         source = self._connect(self.url, self._stall)
         try:
             return source, (source.size, version_of(source))
@@ -135,3 +147,22 @@ class PatientSource:
             source, self._source = self._source, None
         if source is not None:
             source.close()
+
+
+def in_background(make: Callable[[], Made], name: str) -> Future[Made]:
+    """What ``make`` gives or raises, made by a thread that nobody waits for at the program's end."""
+    future: Future[Made] = Future()
+
+    def work() -> None:
+        try:
+            future.set_result(make())
+        except BaseException as error:
+            future.set_exception(error)
+
+    threading.Thread(target=work, name=name, daemon=True).start()
+    return future
+
+
+def close_later(future: Future[Made], close: Callable[[Made], object]) -> None:
+    """Let go of what is made, as soon as it is."""
+    future.add_done_callback(lambda done: None if done.exception() else close(done.result()))

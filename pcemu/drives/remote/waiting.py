@@ -8,7 +8,7 @@ from __future__ import annotations
 import threading
 from concurrent.futures import Future
 
-from pcemu.drives.remote.patience import PatientSource
+from pcemu.drives.remote.patience import PatientSource, close_later, in_background
 from pcemu.drives.remote.settings import Settings
 from pcemu.errors import PcemuError
 
@@ -18,16 +18,7 @@ _sources: dict[str, Future[PatientSource]] = {}
 
 def begin(url: str, settings: Settings) -> None:
     """Start to connect, behind the caller's back; what goes wrong is told to who opens the drive."""
-    future: Future[PatientSource] = Future()
-
-    def work() -> None:
-        try:
-            future.set_result(PatientSource(url, None, settings))
-        except BaseException as error:
-            future.set_exception(error)
-
-    _put(url, future)
-    threading.Thread(target=work, name=f"connect {url}", daemon=True).start()
+    _put(url, in_background(lambda: PatientSource(url, None, settings), f"connect {url}"))
 
 
 def put(url: str, source: PatientSource) -> None:
@@ -69,4 +60,4 @@ def close_all() -> None:
 
 def _close(future: Future[PatientSource] | None) -> None:
     if future is not None:
-        future.add_done_callback(lambda done: None if done.exception() else done.result().close())
+        close_later(future, PatientSource.close)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import errno
 import os
 import random
 import signal
@@ -9,7 +11,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -251,6 +253,35 @@ def test_a_connection_on_which_nothing_comes_any_more_is_left(
         assert read(drive, 9000) == raw_image()[9000 * 512 : 9001 * 512]
         thaw.join()
         assert proxy.connections == 2
+        drive.close()
+
+
+def test_a_reader_may_stop_waiting_and_read_again_later(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[str] = []
+
+    @contextlib.contextmanager
+    def impatient(url: str) -> Iterator[Callable[[], bool]]:
+        asked.append(url)
+        yield lambda: False
+
+    image = tmp_path / "disk.img"
+    image.write_bytes(raw_image())
+    with qemu_nbd(image) as port, ToxicProxy(("127.0.0.1", port)) as proxy:
+        url = f"nbd://127.0.0.1:{proxy.port}/disk"
+        drive = open_drive(stand_in(url), read_only=True)
+        proxy.refusing = True
+        proxy.cut()
+        monkeypatch.setattr(SETTINGS, "waiting", impatient)
+        for _ in range(2):
+            with pytest.raises(OSError, match="was not waited for") as error:
+                read(drive, 1100)
+            assert (error.value.errno, error.value.filename) == (errno.ECANCELED, url)
+        assert asked == [url, url]
+        monkeypatch.undo()
+        proxy.refusing = False
+        assert read(drive, 1100) == raw_image()[1100 * 512 : 1101 * 512]
         drive.close()
 
 

@@ -301,3 +301,23 @@ def test_choices_stay_in_sight_where_a_panel_is_taller_than_the_terminal(desk: D
     desk.terminal.size = (10, 60)
     desk.send(Resized(), HOST)
     assert "End session" in desk.text
+
+
+def test_amid_an_outage_the_session_can_be_ended_but_not_by_what_the_guest_was_meant_to_get(
+    desk: Desk,
+) -> None:
+    with desk.view.amid("nbd://example.com/disk: waiting for the server") as going_on:
+        for name in ("e", "enter", "esc"):
+            desk.terminal.waiting.append(KeyTyped(name))
+            assert going_on()
+        assert "waiting for the server" in desk.text
+        assert "End the session" in desk.text
+    desk.update()
+    assert "waiting for the server" not in desk.text
+    with desk.view.amid("nbd://example.com/disk: waiting for the server") as going_on:
+        desk.terminal.waiting += [KeyTyped("down"), KeyTyped("enter")]
+        assert going_on()
+        assert not going_on()
+    with pytest.raises(SessionEnded):
+        desk.update()
+    assert desk.codes() == b""
