@@ -29,8 +29,8 @@ def open_session(folder: SessionFolder, numbers: Sequence[int], allow_outside: b
     missing = [path for path in paths if not exists(path, host)]
     if missing:
         raise ImageFormatError(
-            f"{folder.image}: its session has lost {', '.join(missing)}, expected {len(paths)} drives; "
-            f"restore them from a copy, or give the session up with `pcemu session discard`"
+            f"{folder.image}: its session has lost {', '.join(missing)}, expected all of its drives; "
+            f"restore what is missing from a copy, or give the session up with `pcemu session discard`"
         )
     layers = open_layers(paths[-1], allow_outside=True, host=host)
     try:

@@ -25,6 +25,7 @@ from pcemu.session.journal import (
     write_journal,
 )
 
+START = "start"
 BEGINNING = 0  # where to revert to, besides the numbers of checkpoints
 
 
@@ -169,11 +170,11 @@ class SessionRecord:
         for drive in self.checkpoints:
             if text and text == drive.name:
                 return drive.number
-        if text in ("start", "0"):
+        if text in (START, "0"):
             return BEGINNING
         if text.isdecimal():
             return self._note(int(text)).number
-        known = ["start", *(f"{drive.number} {drive.name}".rstrip() for drive in self.checkpoints)]
+        known = [START, *(f"{drive.number} {drive.name}".rstrip() for drive in self.checkpoints)]
         raise UsageError(f"{self.image}: has no checkpoint {text!r}, expected one of {', '.join(known)}")
 
     def surplus(self, keep: int) -> int | None:
@@ -189,7 +190,7 @@ class SessionRecord:
 
     def name_checkpoint(self, number: int, name: str) -> None:
         """Name a checkpoint, or take its name away. Named ones are never merged."""
-        self._check_words(name, "")
+        self._check_words(name, "", number)
         self._note(number).name = name
         self._save()
 
@@ -204,10 +205,15 @@ class SessionRecord:
         self._note(number).pinned = pinned
         self._save()
 
-    def _check_words(self, name: str, note: str) -> None:
+    def _check_words(self, name: str, note: str, number: int = BEGINNING) -> None:
+        """Refuse what is too long, and a name for checkpoint ``number`` (none yet) that others go by."""
         if len(name) > 100 or len(note) > MAX_NOTE:
             raise UsageError(f"expected a name of up to 100 and a note of up to {MAX_NOTE} characters")
-        if name and any(drive.name == name for drive in self.checkpoints):
+        if name == START or name.isdecimal():
+            raise UsageError(
+                f"a checkpoint cannot be called {name!r}, which means another one; choose a word"
+            )
+        if name and any(drive.name == name for drive in self.checkpoints if drive.number != number):
             raise UsageError(f"{self.image}: has a checkpoint {name!r} already, expected another name")
 
     # -- operations under way ------------------------------------------------------------------------

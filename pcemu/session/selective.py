@@ -82,7 +82,9 @@ def choose(changes: Changes, patterns: Patterns, image: str) -> dict[str, list[F
             )
         chosen[volume.name] = files
     if not chosen:
-        raise UsageError(f"{image}: none of the changed files is meant, expected one at least; see `show`")
+        raise UsageError(
+            f"{image}: none of the changed files is meant, expected one at least; see `pcemu session show`"
+        )
     return chosen
 
 

@@ -1,4 +1,4 @@
-"""What stands where a session's files should be, and is something else: told, and left alone."""
+"""A session's record: what stands in its files' place and is something else, and the names of checkpoints."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from pcemu.errors import ImageAccessError, ImageNotFoundError
+from pcemu.errors import ImageAccessError, ImageNotFoundError, UsageError
 from pcemu.session.session import Session
 
 
@@ -58,3 +58,22 @@ def test_an_image_that_never_was(tmp_path: Path) -> None:
     with pytest.raises(ImageNotFoundError, match="no such file"):
         Session(tmp_path / "disk.img")
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("name", ["start", "0", "1", "2", "99"])
+def test_no_checkpoint_is_called_what_means_another(image: Path, name: str) -> None:
+    with Session(image) as session:
+        session.start()
+        with pytest.raises(UsageError, match="which means another one"):
+            session.name_checkpoint(1, name)
+        with pytest.raises(UsageError, match="which means another one"):
+            session.checkpoint(name)
+        assert [drive.name for drive in session.checkpoints] == ["named"]
+        assert session.find("start") == 0
+
+
+def test_a_checkpoint_may_be_given_its_own_name_again(image: Path) -> None:
+    with Session(image) as session:
+        session.start()
+        session.name_checkpoint(1, "named")
+        assert session.find("named") == 1
