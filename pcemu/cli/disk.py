@@ -29,7 +29,7 @@ COMMANDS = {
     "compare": ("pcemu.cli.disk_copy", "Compare what two images hold."),
     "ls": ("pcemu.cli.disk_files", "List files inside a FAT partition."),
     "get": ("pcemu.cli.disk_files", "Copy files out of a FAT partition."),
-    "put": ("pcemu.cli.disk_files", "Copy files into a FAT partition, to be undone like any other write."),
+    "put": ("pcemu.cli.disk_put", "Copy files into a FAT partition, to be undone like any other write."),
     "compact": ("pcemu.cli.disk_change", "Give back space that an image does not need."),
     "cache": ("pcemu.cli.disk_cache", "Look at and clear what is kept of images on servers."),
 }
