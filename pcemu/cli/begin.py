@@ -30,7 +30,7 @@ def begin(
     """
     for disk in disks:
         if disk.found is State.COMMITTING and not quiet:
-            tell(f"{disk.path}: finishing the commit that was interrupted")
+            tell(f"{disk.place}: finishing the commit that was interrupted")
         disk.start()
         for warning in disk.session.warnings:
             tell(warning)
@@ -55,7 +55,8 @@ def _decide(
     found = look_at(asked)
     notes = tuple(line for _, _, lines in found for line in lines)
     text = "The last session was interrupted. What becomes of its changes?"
-    reply = ask_until_sure(Question(text, (RESUME, COMMIT, DISCARD, BRANCH), notes), found, asker)
+    commit = () if any(disk.remote for disk in asked) else (COMMIT,)
+    reply = ask_until_sure(Question(text, (RESUME, *commit, DISCARD, BRANCH), notes), found, asker)
     if reply is None:
         interrupts.check()
     if reply is None or reply.word == RESUME.word:

@@ -12,7 +12,7 @@ from typing import Any, TypeVar
 
 import click
 
-from pcemu.cli.output import complain, result
+from pcemu.cli.output import complain, result, spoken
 from pcemu.cli.progress import ProgressBar
 from pcemu.cli.remote import prepare, remote_disk
 from pcemu.cli.signals import Interrupted, Interrupts
@@ -119,7 +119,7 @@ def say(text: str, facts: object, *, as_json: bool, quiet: bool) -> None:
     if as_json:
         result(json.dumps(facts, indent=2, ensure_ascii=False))
     elif not quiet and text:
-        result(text)
+        result(spoken(text))
 
 
 @contextmanager

@@ -8,6 +8,7 @@ import shutil
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
+from pcemu.cli.output import spoken
 from pcemu.drives.chain import Chain
 from pcemu.drives.changes import Changes
 from pcemu.drives.changes_text import amount, describe
@@ -27,21 +28,24 @@ Progress = Callable[[int, int], None]
 class SessionDisk:
     """An image and its session, which is this process' alone until :meth:`close`.
 
-    ``found`` is the state that the session was found in. ``allow_outside`` lets an image name a parent
+    ``place`` is what the user called the image, a path or an address, and ``name`` a shorter form of it;
+    ``remote`` is True where nothing can be committed to it. ``found`` is the state that the session was
+    found in. ``allow_outside`` lets an image name a parent
     outside its own folder. Raises ImageError or UsageError.
     """
 
     def __init__(self, path: Path, session: str = DEFAULT_NAME, *, allow_outside: bool = False) -> None:
         self.path = path
+        self.place = spoken(str(path))
+        self.remote = self.place != str(path)
+        self.name = self.place if self.remote else path.name
         self._name = session
         self._allow_outside = allow_outside
         self.session = self._open()
         self.found = self.session.found
 
     def _open(self) -> Session:
-        return Session(
-            self.path, self._name, fallback=session_folder(), allow_outside=self._allow_outside
-        )
+        return Session(self.path, self._name, fallback=session_folder(), allow_outside=self._allow_outside)
 
     def start(self) -> None:
         """Begin, or go on where the session stopped."""
@@ -67,7 +71,7 @@ class SessionDisk:
     @property
     def changes(self) -> str:
         """How much the guest changed, in words."""
-        return f"{amount(self.changed)} on {self.path.name}"
+        return f"{amount(self.changed)} on {self.name}"
 
     def close(self) -> None:
         """Let go of the image and its session."""
@@ -141,7 +145,7 @@ def look_at(disks: Sequence[SessionDisk]) -> list[tuple[SessionDisk, Changes | N
             found.append((disk, None, [why]))
             continue
         lines = describe(changes)
-        found.append((disk, changes, [f"{disk.path.name}: {lines[0]}", *(f"  {line}" for line in lines[1:])]))
+        found.append((disk, changes, [f"{disk.name}: {lines[0]}", *(f"  {line}" for line in lines[1:])]))
     return found
 
 

@@ -30,7 +30,7 @@ def choose(disks: Sequence[SessionDisk], asker: Asker) -> tuple[SessionDisk, int
         disk = _choose_disk(disks, asker)
     if disk is None:
         return None
-    which = f"Go back to which checkpoint of {disk.path.name}?"
+    which = f"Go back to which checkpoint of {disk.name}?"
     reply = asker(Question(which, _moments(disk), escape=LATER.word))
     if reply is None or reply.word == LATER.word:
         return None

@@ -46,7 +46,7 @@ def controls_of(
     pc: Machine, disks: Sequence[SessionDisk], upkeep: Upkeep, between: Callable[[], None]
 ) -> Controls:
     """What a front end shows of ``pc`` and its session; ``between``: called while the guest stands still."""
-    names = [disk.path.name for disk in disks]
+    names = [disk.name for disk in disks]
     drives = [drive for channel in pc.ata for drive in channel.drives if drive is not None]
     return Controls(
         look=lambda: pc.screen,
@@ -80,7 +80,7 @@ def chains(disks: Sequence[SessionDisk]) -> list[str]:
     lines = []
     for disk in disks:
         sizes = disk.session.sizes()
-        lines.append(_drive_line(disk.path.name, disk.drive.sectors * SECTOR_SIZE))
+        lines.append(_drive_line(disk.name, disk.drive.sectors * SECTOR_SIZE))
         for depth, drive in enumerate(disk.session.drives):
             name = "now" if drive.frozen is None else f"{drive.number} {drive.name}".rstrip()
             lines.append(_drive_line(f"{' ' * depth}└ {name}", sizes.get(drive.number, 0)))
@@ -92,7 +92,7 @@ def _drive_line(name: str, size: int) -> str:
 
 
 def _names(disks: Sequence[SessionDisk]) -> str:
-    return ", ".join(disk.path.name for disk in disks)
+    return ", ".join(disk.name for disk in disks)
 
 
 def undo_state(disks: Sequence[SessionDisk], activity: str = "", *, committed: bool = False) -> str:

@@ -89,7 +89,8 @@ class OnExit:
             return None
         found = look_at(changed)
         notes = tuple(line for _, _, lines in found for line in lines)
-        question = Question("What becomes of these changes?", (COMMIT, DISCARD, KEEP, BRANCH), notes)
+        commit = () if any(disk.remote for disk in changed) else (COMMIT,)
+        question = Question("What becomes of these changes?", (*commit, DISCARD, KEEP, BRANCH), notes)
         return ask_until_sure(question, found, self._asker)
 
     def _do(self, reply: Reply, changed: Sequence[SessionDisk]) -> None:
@@ -105,15 +106,15 @@ class OnExit:
     def _commit(self, changed: Sequence[SessionDisk]) -> None:
         for disk in changed:
             sectors = disk.changed
-            with self._working(f"Writing the changes into {disk.path}") as bar:
+            with self._working(f"Writing the changes into {disk.place}") as bar:
                 disk.session.commit(self._undisturbed(bar), preserve_siblings=self._preserve)
-            self._say(f"committed {amount(sectors)} to {disk.path}")
+            self._say(f"committed {amount(sectors)} to {disk.place}")
 
     def _discard(self, changed: Sequence[SessionDisk]) -> None:
         for disk in changed:
             changes = disk.changes
             disk.session.discard()
-            self._say(f"discarded {changes}; {disk.path} stays as it is")
+            self._say(f"discarded {changes}; {disk.place} stays as it is")
 
     def _branch(self, name: str, changed: Sequence[SessionDisk]) -> None:
         for number, disk in enumerate(changed, 1):
@@ -121,15 +122,16 @@ class OnExit:
             changes = disk.changes
             with self._working(f"Saving the changes as {its_name}") as bar:
                 path = disk.session.branch(its_name, self._undisturbed(bar))
-            self._say(f"saved {changes} as {path}; {disk.path} stays as it is")
+            self._say(f"saved {changes} as {path}; {disk.place} stays as it is")
 
     def _keep(self, changed: Sequence[SessionDisk]) -> None:
         for disk in changed:
             changes = disk.changes if disk.session.running else "the changes"
             disk.session.keep()
             self._say(
-                f"kept {changes}, to be decided later: `pcemu session commit {disk.path}` or "
-                f"`pcemu session discard {disk.path}`; `pcemu run` goes on with them"
+                f"kept {changes}, to be decided later: `pcemu session "
+                f"{'branch' if disk.remote else 'commit'} {disk.place}{' NAME' if disk.remote else ''}` or "
+                f"`pcemu session discard {disk.place}`; `pcemu run` goes on with them"
             )
 
     def _undisturbed(self, bar: Progress) -> Progress:

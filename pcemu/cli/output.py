@@ -8,12 +8,14 @@ from __future__ import annotations
 
 import contextlib
 import os
+import re
 import sys
 from collections.abc import Iterator
 from typing import Any, TextIO
 
 import click
 
+_names: dict[str, str] = {}
 _held: list[tuple[TextIO, str, bool, dict[str, Any]]] | None = None
 
 
@@ -31,6 +33,19 @@ def held() -> Iterator[None]:
             _print(stream, text, newline=newline, **style)
 
 
+def name_for_people(path: str, name: str) -> None:
+    """From now on a file is called by what the user called it, in all that people read."""
+    _names[path] = _names[os.path.realpath(path)] = name
+
+
+def spoken(text: str) -> str:
+    """A text as people should read it."""
+    for path, name in _names.items():
+        if path in text:  # not in the name of a file beside it
+            text = re.sub(re.escape(path) + r"(?!\.pcemu)", name.replace("\\", r"\\"), text)
+    return text
+
+
 def result(text: str) -> None:
     """Print ``text`` on stdout; characters that its encoding does not have become question marks."""
     encoding = getattr(sys.stdout, "encoding", None) or "utf-8"
@@ -39,17 +54,17 @@ def result(text: str) -> None:
 
 def note(text: str) -> None:
     """Tell the user something on stderr."""
-    _print(sys.stderr, f"pcemu: {text}", dim=True)
+    _print(sys.stderr, f"pcemu: {spoken(text)}", dim=True)
 
 
 def complain(text: str) -> None:
     """Tell the user on stderr that something went wrong."""
-    _print(sys.stderr, f"pcemu: {text}", fg="red")
+    _print(sys.stderr, f"pcemu: {spoken(text)}", fg="red")
 
 
 def say(text: str) -> None:
     """Print a line of a question, or of what is being talked about, on stderr."""
-    _print(sys.stderr, text)
+    _print(sys.stderr, spoken(text))
 
 
 def ask(question: str) -> None:

@@ -48,10 +48,15 @@ def remote_disk(text: str, *, to_run: bool = False) -> Path | None:
     prepare()
     if MARK not in text:
         return None
+    from pcemu.cli.output import name_for_people
     from pcemu.drives.remote.address import is_url
     from pcemu.drives.remote.drive import stand_in
 
-    return stand_in(text, connect_early=to_run) if is_url(text) else None
+    if not is_url(text):
+        return None
+    path = stand_in(text, connect_early=to_run)
+    name_for_people(os.fspath(path), text)
+    return path
 
 
 def _size(text: str, name: str) -> int:

@@ -15,7 +15,7 @@ from pcemu.cli.begin import begin
 from pcemu.cli.disks import SessionDisk, open_disks
 from pcemu.cli.on_exit import OnExit
 from pcemu.cli.outage import Outage
-from pcemu.cli.output import complain, held, note, result
+from pcemu.cli.output import complain, held, note, result, spoken
 from pcemu.cli.outputs import refuse_images
 from pcemu.cli.report import ENDED, FAILED, INTERRUPTED, TIMEOUT, Awaited, Report
 from pcemu.cli.script import Step, Until
@@ -232,7 +232,7 @@ class Runner:
     def _tell_in_view(self, title: str, text: str) -> None:
         if self._view is not None:
             with suppress(Interrupted):
-                self._view.tell(title, text)
+                self._view.tell(title, spoken(text))
 
     def _machine(self, disks: Sequence[SessionDisk], serial: SerialEnd, stack: ExitStack) -> Machine:
         options = self._options
@@ -264,7 +264,7 @@ class Runner:
     def _notice(self, text: str) -> None:
         """Tell of the session's own doings: below the screen, or as a note."""
         if self._view is not None:
-            self._view.note(text)
+            self._view.note(spoken(text))
         elif not self._options.quiet:
             note(text)
 
@@ -378,7 +378,7 @@ class Runner:
         self._upkeep.wait = wait
         pc.pacer.after_step = after_step
         pc.pacer.wait = view.wait
-        self._tell_host_error = view.alarm
+        self._tell_host_error = lambda text: view.alarm(spoken(text))
         self._play_steps(pc, self._options.timeout or NO_TIMEOUT)
         while True:
             pc.run(LIVE_STRETCH)

@@ -51,12 +51,13 @@ def list_(places: tuple[Path, ...], as_json: bool, quiet: bool) -> None:
 
     Nothing is locked: sessions may be in use.
     """
+    from pcemu.cli.output import spoken
     from pcemu.cli.tables import drawn, table
 
     rows = [session_row(folder) for folder in _folders(places or (Path(),))]
     cells = [
         (
-            row["image"],
+            spoken(row["image"]),
             row["session"],
             " ".join([row["state"], *(f"(process {number})" for number in row["in_use_by"])]),
             date_text(row["created"]),
@@ -122,9 +123,10 @@ def _picture(session: Session, changes: dict[int, Changes], sizes: dict[int, int
     from rich.text import Text
     from rich.tree import Tree
 
+    from pcemu.cli.output import spoken
     from pcemu.drives.changes_text import describe
 
-    top = branch = Tree(Text(session.image, "bold"))
+    top = branch = Tree(Text(spoken(session.image), "bold"))
     top.label.append("  the image as it is", "not bold")  # type: ignore[union-attr]
     for drive in session.drives:
         branch = branch.add(_label(drive, changes[drive.number], sizes.get(drive.number, 0)))

@@ -110,7 +110,7 @@ class Upkeep:
             if automatic and isinstance(head, SparseLayer) and head.is_empty():
                 continue
             number = disk.session.checkpoint(name, automatic=automatic)
-            made.append(f"checkpoint {number} of {disk.path.name}")
+            made.append(f"checkpoint {number} of {disk.name}")
             self._thin_out(disk)
         return ", ".join(made)
 
@@ -126,7 +126,7 @@ class Upkeep:
         where = name_of(disk, number)
         self._reset()  # first, as it ends what the guest is writing
         disk.session.revert(number)
-        return f"{disk.path.name} is at {where}; the guest starts afresh, as its RAM cannot be brought back"
+        return f"{disk.name} is at {where}; the guest starts afresh, as its RAM cannot be brought back"
 
     def _checkpoint_by_time(self) -> None:
         try:
@@ -153,7 +153,7 @@ class Upkeep:
                 except OSError as error:
                     if error.strerror != LOST:  # which room would not bring back
                         self.on_host_error(error)
-                    text = f"{disk.path.name}: what was written is not safe yet: {error.strerror}"
+                    text = f"{disk.name}: what was written is not safe yet: {error.strerror}"
                     if self._unsafe.get(disk) != text:
                         self._warn(text)
                     self._unsafe[disk] = text
@@ -244,7 +244,7 @@ class Upkeep:
         refused: list[PcemuError] = []
         for disk in changed:
             try:
-                with self.working(f"Writing files into {disk.path}; the guest stands still") as progress:
+                with self.working(f"Writing files into {disk.place}; the guest stands still") as progress:
                     files += disk.session.commit_files(
                         [pattern], preserve_siblings=self._preserve, progress=progress
                     )

@@ -183,6 +183,27 @@ def test_changes_cannot_be_committed_to_a_server_but_are_kept(pcemu: Run, conten
         assert Path("mine.vhd").is_file()
 
 
+def test_people_read_the_address_and_not_where_it_is_kept(pcemu: Run, content: bytes) -> None:
+    with RangeServer(content) as server:
+        pcemu("disk", "info", server.url)
+        (kept,) = json.loads(pcemu("disk", "cache", "list", "--json")[1])
+        with Session(kept["path"]) as session:
+            session.start().write(9, b"x" * 512)
+            session.keep()
+        for command in (
+            ("run", "--headless", "--until", "R", server.url),
+            ("run", "--headless", "--until", "R", "--on-exit", "commit", server.url),
+            ("session", "list", server.url),
+            ("session", "show", server.url),
+            ("session", "commit", server.url),
+            ("session", "discard", server.url),
+            ("session", "discard", server.url),
+        ):
+            _, out, err = pcemu(*command)
+            assert server.url in out + err, command
+            assert str(kept["path"]) not in out + err, command
+
+
 def test_the_chain_shows_all_sessions_of_a_shared_parent(pcemu: Run, disk_file: Path) -> None:
     with Session(disk_file, "alice") as kept:
         kept.start().write(1, b"x" * 512)
