@@ -28,7 +28,7 @@ from pcemu.drives.remote.fetcher import Fetcher
 from pcemu.drives.remote.patience import PatientSource
 from pcemu.drives.remote.settings import SETTINGS, Settings, Waiting
 from pcemu.drives.sparse import SparseLayer
-from pcemu.errors import ImageAccessError, UsageError
+from pcemu.errors import ImageAccessError, ImageFormatError, UsageError
 
 CLOSED = -1  # in place of a descriptor
 
@@ -58,6 +58,8 @@ def stand_in(
         waiting.put(url, source)
     except OSError as error:
         source.close()
+        if isinstance(error.__cause__, ImageFormatError):
+            raise error.__cause__ from error
         raise ImageAccessError(f"{url}: cannot be read: {error.strerror or error}; try again") from error
     except BaseException:
         source.close()

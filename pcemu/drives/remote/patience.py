@@ -15,7 +15,7 @@ from typing import TypeVar
 from pcemu.drives.remote.identity import version_of
 from pcemu.drives.remote.settings import Settings
 from pcemu.drives.remote.source import ByteSource, SourceChanged, connect
-from pcemu.errors import ImageAccessError, PcemuError
+from pcemu.errors import ImageAccessError, ImageFormatError, PcemuError
 
 FIRST_PAUSE, LONGEST_PAUSE = 0.1, 5.0  # s
 CLOSING_LOOK = 0.1  # s between two looks whether a connection is wanted no more
@@ -82,6 +82,8 @@ class PatientSource:
             except (SourceChanged, ValueError) as error:
                 raise OSError(errno.EIO, str(error).removeprefix(f"{self.url}: "), self.url) from error
             except PcemuError as error:  # the server is away, or there and does not have it now
+                if isinstance(error, ImageFormatError) and source is not None:  # it will not do another time
+                    raise OSError(errno.EIO, str(error).removeprefix(f"{self.url}: "), self.url) from error
                 why = str(error).removeprefix(f"{self.url}: ")
             left = deadline - self._settings.clock()
             if left <= 0 or self._closing.is_set():

@@ -407,6 +407,16 @@ def test_a_remote_child_is_refused(tmp_path: Path) -> None:
         stand_in(server.url)
 
 
+def test_a_web_server_without_ranges_is_refused_at_once_and_for_good(folder: Path) -> None:
+    with (
+        RangeServer(raw_image(), ranges=False) as server,
+        pytest.raises(ImageFormatError, match="whole files") as caught,
+    ):
+        stand_in(server.url)
+    assert "try again" not in str(caught.value)
+    assert not folder.exists()
+
+
 def test_without_a_folder_nothing_is_kept(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setattr(SETTINGS, "folder", _no_folder)
     with pytest.raises(UsageError, match="no folder is set"):

@@ -11,7 +11,7 @@ import pytest
 from pcemu.drives.remote.patience import PatientSource
 from pcemu.drives.remote.settings import Settings
 from pcemu.drives.remote.source import SourceChanged
-from pcemu.errors import ImageAccessError, ImageNotFoundError
+from pcemu.errors import ImageAccessError, ImageFormatError, ImageNotFoundError
 from tests.drives.remote.servers import settings_for
 
 URL = "nbd://example.com/disk"
@@ -110,6 +110,15 @@ def test_what_the_servers_disk_says_is_told_at_once() -> None:
     with pytest.raises(OSError, match="the server says"):
         source.read(0, 1)
     assert wire.pauses == []
+
+
+def test_a_server_that_cannot_do_it_is_not_asked_again() -> None:
+    wire = Wire()
+    source = wire.source()
+    wire.plan = [ImageFormatError(f"{URL}: sends whole files only")]
+    with pytest.raises(OSError, match=r"^\[Errno \d+\] sends whole files only"):
+        source.read(0, 1)
+    assert (wire.pauses, wire.connects) == ([], 1)
 
 
 def change_size(wire: Wire) -> None:
