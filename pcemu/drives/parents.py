@@ -237,23 +237,29 @@ def check_parent(
             what = f"{now.size} bytes" if now.size != kept.size else f"content {now.digest[:8].hex()}"
             then = f"{kept.size} bytes" if now.size != kept.size else kept.digest[:8].hex()
             raise ImageFormatError(
-                f"{child.file.path}: its parent {parent.file.path} has {what}, expected {then} "
+                f"{child.file.path}: its parent {_called(parent)} has {what}, expected {then} "
                 f"as when the child was made; it was changed or is another image: restore it, or {RELINK}"
             )
     else:
         _check_id(child, parent)
     if parent.sectors > child.sectors and not may_have_grown:
         raise ImageFormatError(
-            f"{child.file.path}: its parent {parent.file.path} has {parent.sectors} sectors, "
+            f"{child.file.path}: its parent {_called(parent)} has {parent.sectors} sectors, "
             f"expected at most {child.sectors} as the child has; it is another image: {RELINK}"
         )
     expected = child.header.parent_time
     found = vhd_time(parent.file.status().st_mtime)
     if expected not in (0, found):
         child.warnings.append(
-            f"{child.file.path}: its parent {parent.file.path} was last written at {_date(found)}, expected "
+            f"{child.file.path}: its parent {_called(parent)} was last written at {_date(found)}, expected "
             f"{_date(expected)}; if another program wrote to it, the child is no longer right"
         )
+
+
+def _called(parent: SparseLayer | FlatDrive) -> str:
+    """The address of an image on a server, or the path."""
+    name: str = getattr(parent, "url", parent.file.path)
+    return name
 
 
 def _check_id(child: SparseLayer, parent: SparseLayer | FlatDrive) -> None:
@@ -262,7 +268,7 @@ def _check_id(child: SparseLayer, parent: SparseLayer | FlatDrive) -> None:
     if found != expected:
         has = f"the id {found.hex()}" if found is not None else "no id: it is a raw image"
         raise ImageFormatError(
-            f"{child.file.path}: its parent {parent.file.path} has {has}, expected {expected.hex()}; "
+            f"{child.file.path}: its parent {_called(parent)} has {has}, expected {expected.hex()}; "
             f"it was replaced: restore it, or {RELINK}"
         )
 

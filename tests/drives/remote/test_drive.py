@@ -189,8 +189,9 @@ def test_a_changed_image_is_refused_until_its_cache_is_cleared(tmp_path: Path) -
         assert contents(drive) == raw_image(2)
         drive.close()
         child.write_bytes(open_child)  # of the old one
-        with pytest.raises(ImageFormatError, match="it was replaced"):
+        with pytest.raises(ImageFormatError, match="it was replaced") as caught:
             open_drive(child)
+        assert f"its parent {server.url} has the id" in str(caught.value)
 
 
 def test_a_child_is_relinked_to_a_mirror(tmp_path: Path) -> None:
