@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import glob
 import json
 import os
 import re
@@ -11,6 +12,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 import click
+from click.shell_completion import CompletionItem
 
 from pcemu.cli.output import complain, result, spoken
 from pcemu.cli.progress import ProgressBar
@@ -75,6 +77,18 @@ class Disk(click.Path):
         from pcemu.library.names import find_disk
 
         return find_disk(Path(os.fsdecode(super().convert(value, param, ctx))))
+
+    def shell_complete(
+        self, ctx: click.Context, param: click.Parameter, incomplete: str
+    ) -> list[CompletionItem]:
+        """Names of disks that begin so and then files; files alone are the shell's own business."""
+        from pcemu.library.names import known_disks
+
+        names = [disk.name for disk in known_disks() if disk.name.startswith(incomplete)]
+        if not names:  # also when it has a slash
+            return super().shell_complete(ctx, param, incomplete)
+        files = sorted(path.name for path in Path().glob(f"{glob.escape(incomplete)}*"))
+        return [CompletionItem(text) for text in names + [file for file in files if file not in names]]
 
 
 class ImagePath(click.Path):

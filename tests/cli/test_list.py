@@ -6,7 +6,9 @@ import json
 from pathlib import Path
 
 import pytest
+from click.shell_completion import ShellComplete
 
+from pcemu.cli import cli
 from pcemu.drives.create import create_dynamic
 from pcemu.errors import ImageNotFoundError, UsageError
 from pcemu.library.names import known_disks, path_for_new, resolve_disk
@@ -118,3 +120,14 @@ def test_run_and_other_commands_take_names(pcemu: Run, disks: Path) -> None:
     assert code == 0 and json.loads(out)
     code, _, err = pcemu("run", "--headless", "missing")
     assert code == 3 and "known names are own" in err
+
+
+def test_names_are_completed_before_files(named: Path) -> None:
+    def complete(word: str) -> list[tuple[str, str]]:
+        shell = ShellComplete(cli, {}, "pcemu", "_PCEMU_COMPLETE")
+        return [(each.type, each.value) for each in shell.get_completions(["run"], word)]
+
+    assert complete("t") == [("plain", "two")]
+    Path("tree.img").write_bytes(b"")
+    assert complete("t") == [("plain", "two"), ("plain", "tree.img")]
+    assert complete("x") == [("file", "x")]
