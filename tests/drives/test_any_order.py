@@ -390,7 +390,7 @@ def open_format(image: Path) -> Format:
 
 TestAnyOrder = AnyOrder.TestCase
 TestAnyOrder.settings = settings(
-    max_examples=scaled(30, 400),
+    max_examples=scaled(30, 150),
     stateful_step_count=30,
     deadline=None,
     suppress_health_check=list(HealthCheck),
