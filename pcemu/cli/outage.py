@@ -32,8 +32,13 @@ class Outage:
             yield self._undisturbed
         else:
             why = f"{url}: waiting for the server; the guest stands still meanwhile"
-            with self.amid(why) as going_on:
-                yield lambda: self._undisturbed() and going_on()
+            with self.amid(why) as wanted:
+
+                def going_on() -> bool:
+                    self.ending = self.ending or not wanted()  # nor are the reads waited for that follow
+                    return self._undisturbed()
+
+                yield going_on
 
     def _told(self, why: str) -> AbstractContextManager[Callable[[], bool]]:
         self._tell(why)

@@ -43,6 +43,8 @@ def test_a_view_shows_the_wait_and_may_end_it() -> None:
     with outage(URL) as going_on:
         assert going_on()
         assert not going_on()
+    with outage(URL) as going_on:
+        assert not going_on()
     assert len(shown) == 1
     assert not told
 
