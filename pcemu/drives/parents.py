@@ -258,7 +258,7 @@ def check_parent(
 
 def _called(parent: SparseLayer | FlatDrive) -> str:
     """The address of an image on a server, or the path."""
-    name: str = getattr(parent, "url", parent.file.path)
+    name: str = getattr(parent, "url", "") or parent.file.path
     return name
 
 
