@@ -107,10 +107,6 @@ class Mmu:
             self._mask = self.tables.address_mask = mask
             self._engine.flush_tlb()
 
-    def _gated(self, physical: int) -> int:
-        """What the A20 gate makes of an address; the ROM at the top answers whatever A20 is."""
-        return physical & self._mask if physical < _TOP_START else physical
-
     @property
     def paging(self) -> bool:
         """True when CR0.PG is set."""

@@ -18,7 +18,7 @@ from __future__ import annotations
 from typing import NamedTuple
 
 BANK = 0x2000
-COLOUR_WINDOW, COLOUR_SIZE = 0x18000, 0x8000
+COLOUR_WINDOW = 0x18000
 GRAPHICS_WINDOW, GRAPHICS_SIZE = 0, 0x10000
 
 MODE_REGISTER, MISCELLANEOUS = 5, 6  # graphics controller

@@ -50,7 +50,6 @@ from pcemu.drives.nbd_protocol import (
 
 WHOLE = 64 << 10  # a write up to this size is waited for, and then done in one
 HOLES_FROM = 64 << 10  # smaller reads are not worth looking for holes
-INLINE_ZEROES = 1 << 20  # more than that is for a thread
 MAX_THREADS = 16  # at work for one connection
 REQUEST_SIZE = REQUEST.size
 

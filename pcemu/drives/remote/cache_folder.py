@@ -11,7 +11,6 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from pcemu.drives.hostfile import Host
-from pcemu.drives.newfile import exists
 from pcemu.drives.probe import Ends
 from pcemu.drives.remote.cache_file import PAGE_UNITS, UNIT_SIZE, CacheFile, Origin, allocated, unpack_origin
 from pcemu.drives.sparse import SparseLayer
@@ -113,8 +112,3 @@ class Budget:
                 if path != self._own and empty(path, self._host):
                     sizes[path] = allocated(path.stat())
         return sum(sizes.values())
-
-
-def is_there(url: str, folder: Path, host: Host) -> bool:
-    """Has the address been used on this computer?"""
-    return exists(os.fspath(cache_path(url, folder)), host)
