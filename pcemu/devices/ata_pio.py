@@ -5,8 +5,9 @@ first block at once and without INTRQ, and for each further one with it. Behind 
 command is over, while a data-out command turns busy and interrupts when it is done (ATA/ATAPI-6, clause
 9.5 and 9.6).
 
-The host's drive is asked for up to 128 KiB of a command at a time. Small blocks from the guest are
-gathered up to 32 KiB; a command never ends before all of its data was handed over.
+The host's drive is asked for up to 128 KiB of a command at a time, and given as much: blocks from the guest
+are gathered until the command is over or the buffer full. A command never ends before all of its data was
+handed over.
 """
 
 from __future__ import annotations
@@ -38,7 +39,6 @@ from pcemu.drives.drive import SECTOR_SIZE, Drive
 COMMAND_TIME = 20 * MICROSECOND
 BLOCK_TIME = 2 * MICROSECOND  # long enough that a host which reads Status behind a block sees BSY
 BUFFER_SECTORS = 256
-GATHER_SIZE = 64 * SECTOR_SIZE
 NO_DATA = 0xFFFF
 NOWHERE = -1
 
@@ -347,7 +347,7 @@ class AtaPio:
         self.status = STATUS_BSY
         if not self._left:
             self._soon(self._end_write, COMMAND_TIME)
-        elif self._pos >= GATHER_SIZE:
+        elif self._pos == len(self._buffer):
             self._soon(self._go_on_writing)
         else:
             self._soon(self._ask_for_another_block)

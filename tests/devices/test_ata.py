@@ -942,8 +942,8 @@ def test_a_block_transfer_stops_at_the_end_of_a_drq_block(host: Host) -> None:
     assert host.channel.read_block(DATA, 4, 100_000) == sectors(12)
 
 
-@pytest.mark.parametrize(("multiple", "writes"), [(1, 4), (16, 4), (64, 4), (128, 2)])
-def test_the_hosts_drive_is_asked_for_large_pieces(host: Host, multiple: int, writes: int) -> None:
+@pytest.mark.parametrize("multiple", [1, 16, 64, 128])
+def test_the_hosts_drive_is_asked_for_large_pieces(host: Host, multiple: int) -> None:
     host.setup(count=multiple)
     host.command(0xC6)
     disk = disk_of(host)
@@ -952,4 +952,4 @@ def test_the_hosts_drive_is_asked_for_large_pieces(host: Host, multiple: int, wr
     assert disk.reads == 1
     host.setup(0, 0)
     assert host.write(0xC5, bytes(256 * 512), multiple) == READY
-    assert disk.writes == writes
+    assert disk.writes == 1
