@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 from pcemu.cli.asking import TerminalAsker
 from pcemu.cli.begin import begin
 from pcemu.cli.disks import SessionDisk, open_disks
-from pcemu.cli.on_exit import OnExit
+from pcemu.cli.on_exit import OnExit, ask_at_end
 from pcemu.cli.outage import Outage
 from pcemu.cli.output import complain, held, note, result, spoken
 from pcemu.cli.outputs import refuse_images
@@ -24,7 +24,7 @@ from pcemu.cli.ui import HEADLESS, TERMINAL, WINDOW, choose
 from pcemu.cli.upkeep import Upkeep
 from pcemu.drives.remote.settings import SETTINGS
 from pcemu.errors import GuestError, PcemuError, TimeoutReached, UsageError
-from pcemu.frontends.prompt import KEEP, Asker, Question, Reply
+from pcemu.frontends.prompt import GO_ON, KEEP, Asker, Question, Reply
 from pcemu.frontends.serial import SerialEnd, open_file, open_serial
 from pcemu.frontends.view import SessionEnded, View
 from pcemu.machine import DEFAULT_TIMEOUT, Machine, MachineConfig
@@ -88,6 +88,7 @@ class Runner:
 
     def __init__(self, options: Options) -> None:
         self._options = options
+        self._wish = options.on_exit
         self._ui = choose(options.ui, scripted=bool(options.steps))
         self._live = self._ui != HEADLESS
         self._view: InteractiveView[Any] | None = None
@@ -157,7 +158,7 @@ class Runner:
             if self._view is not None:
                 self._connect(self._view, pc, disks, serial)
             try:
-                ending = self._play(pc, serial)
+                ending = self._play(pc, serial, disks)
             finally:
                 self._outage.ending = True
                 self._upkeep.finish()
@@ -174,12 +175,19 @@ class Runner:
             raise
 
     def _begin(self, disks: Sequence[SessionDisk]) -> None:
-        """Start the sessions, and ask about what was interrupted. Interrupted, SessionEnded: not decided."""
+        """Start the sessions, and ask about what was interrupted. Interrupted, SessionEnded: not decided.
+
+        Interrupted, too, when a signal came while a server was being waited for.
+        """
         asker: Asker | None = self._asker if self._live and self._asker.available else None
         if self._view is not None:
             asker = self._ask_or_end
         working = self._view.working if self._view is not None else None
-        begin(disks, asker, self._interrupts, self._notice, quiet=self._options.quiet, working=working)
+        try:
+            begin(disks, asker, self._interrupts, self._notice, quiet=self._options.quiet, working=working)
+        except PcemuError:
+            self._interrupts.check()
+            raise
 
     def _ask_or_end(self, question: Question) -> Reply:
         """The user's answer; SessionEnded when the view is closed instead."""
@@ -197,7 +205,7 @@ class Runner:
         gone = isinstance(ending, Interrupted) and not ending.by_user
         on_exit = OnExit(
             disks,
-            options.on_exit,
+            self._wish,
             self._interrupts,
             None if gone else self._whom_to_ask(),
             quiet=options.quiet,
@@ -287,12 +295,12 @@ class Runner:
 
     # -- playing ----------------------------------------------------------------------------------
 
-    def _play(self, pc: Machine, serial: SerialEnd) -> Ending:
+    def _play(self, pc: Machine, serial: SerialEnd, disks: Sequence[SessionDisk]) -> Ending:
         """Run the guest to the session's end."""
         try:
             if self._view is not None:
                 self._upkeep.asker = self._view.ask
-                self._play_live(pc, serial, self._view)
+                self._play_live(pc, serial, self._view, disks)
             else:
                 self._play_headless(pc, serial)
         except SessionEnded:
@@ -361,27 +369,52 @@ class Runner:
         self._outage.amid = view.amid
         self._upkeep.working = view.working
 
-    def _play_live(self, pc: Machine, serial: SerialEnd, view: View) -> None:
+    def _play_live(self, pc: Machine, serial: SerialEnd, view: View, disks: Sequence[SessionDisk]) -> None:
         """Run the guest in a view until the user ends the session."""
+
+        def update() -> None:
+            try:
+                view.update()
+            except SessionEnded:
+                self._end_unless_resumed(disks)
+
+        def wait(seconds: float) -> None:
+            try:
+                view.wait(seconds)
+            except SessionEnded:
+                self._end_unless_resumed(disks)
 
         def after_step() -> None:
             self._interrupts.check()
             _pass_on(serial, pc)
-            view.update()
+            update()
             self._upkeep.after_step()
 
-        def wait(seconds: float) -> None:
+        def wait_for_room(seconds: float) -> None:
             self._interrupts.check()
-            view.wait(seconds)
-            view.update()
+            wait(seconds)
+            update()
 
-        self._upkeep.wait = wait
+        self._upkeep.wait = wait_for_room
         pc.pacer.after_step = after_step
-        pc.pacer.wait = view.wait
+        pc.pacer.wait = wait
         self._tell_host_error = lambda text: view.alarm(spoken(text))
         self._play_steps(pc, self._options.timeout or NO_TIMEOUT)
         while True:
             pc.run(LIVE_STRETCH)
+
+    def _end_unless_resumed(self, disks: Sequence[SessionDisk]) -> None:
+        """Ask what becomes of the changes while the guest is still there; SessionEnded unless it goes on."""
+        self._outage.ending = True
+        self._upkeep.finish_commits()
+        changed = [disk for disk in disks if disk.changed]
+        if changed and self._wish.word == "ask":
+            reply = ask_at_end(changed, self._ask_in_view, may_go_on=True) or Reply(KEEP.word)
+            if reply.word == GO_ON.word:
+                self._outage.ending = False
+                return
+            self._wish = reply
+        raise SessionEnded
 
     # -- telling ----------------------------------------------------------------------------------
 

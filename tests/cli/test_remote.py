@@ -5,6 +5,9 @@ from __future__ import annotations
 import json
 import os
 import random
+import signal
+import subprocess
+import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -16,6 +19,7 @@ from pcemu.drives.remote.settings import SETTINGS
 from pcemu.session.session import Session
 from pcemu.testing.toxic_proxy import ToxicProxy
 from tests.boot import IDLE, boot_drive
+from tests.cli.server import environment
 from tests.drives.remote.servers import RangeServer, free_port, qemu_nbd
 
 Run = Callable[..., tuple[int, str, str]]
@@ -84,6 +88,30 @@ def test_run_from_a_server(pcemu: Run, disk_file: Path) -> None:
             code, out, err = pcemu("run", "--headless", *steps, url)
             assert (code, err) == (0, ""), err
             assert "RF" in out
+        assert pcemu("session", "list", url)[1].strip() == "no sessions"
+
+
+@pytest.mark.skipif(os.name == "nt", reason="signals end processes at once there")
+def test_ctrl_c_ends_the_wait_for_a_server_that_is_silent_from_the_start(
+    pcemu: Run, disk_file: Path, tmp_path: Path
+) -> None:
+    with qemu_nbd(disk_file) as port, ToxicProxy(("127.0.0.1", port)) as proxy:
+        url = f"nbd://127.0.0.1:{proxy.port}/disk"
+        assert pcemu("disk", "info", url)[0] == 0  # it is known
+        proxy.frozen = True
+        command = [sys.executable, "-m", "pcemu", "run", "--headless", "--network-timeout", "80000", url]
+        with subprocess.Popen(
+            command, cwd=tmp_path, env=environment(tmp_path), stderr=subprocess.PIPE, text=True
+        ) as process:
+            assert process.stderr is not None
+            try:
+                assert "waiting for the server" in process.stderr.readline()
+                process.send_signal(signal.SIGINT)
+                _, err = process.communicate(timeout=60)
+            finally:
+                process.kill()
+        assert (process.returncode, err) == (130, "")
+        proxy.frozen = False
         assert pcemu("session", "list", url)[1].strip() == "no sessions"
 
 

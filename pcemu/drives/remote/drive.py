@@ -91,6 +91,7 @@ class RemoteFile(HostFile):
     ) -> None:
         super().__init__(host.calls, NO_DESCRIPTOR, layer.file.path, read_only=True)
         self.identity = layer.file.identity
+        self.written = layer.file.written
         self.origin = origin
         self._layer = layer
         self._size = origin.sectors * SECTOR_SIZE
@@ -184,7 +185,7 @@ def open_cached(layer: SparseLayer, host: Host, settings: Settings = SETTINGS) -
     """The drive that an open file is the cache of; its server must be there, and have the same image."""
     origin = origin_of(layer)
     expected = (origin.size, origin.version)
-    source = waiting.take(origin.url, expected) or PatientSource(origin.url, expected, settings)
+    source = waiting.take(origin.url, expected, settings) or PatientSource(origin.url, expected, settings)
     try:
         budget = Budget(Path(layer.file.path), settings.cache_size, host)
         file = RemoteFile(layer, origin, source, budget, host, lambda url: settings.waiting(url))

@@ -12,21 +12,23 @@ Units that the cache has no room for are held in memory for a moment.
 
 from __future__ import annotations
 
-import errno
 import threading
 from collections import OrderedDict
 from collections.abc import Callable
-from concurrent.futures import Future, ThreadPoolExecutor, wait
+from typing import TYPE_CHECKING
 
+from pcemu.drives.remote.background import LONG, LOOK, outwait
 from pcemu.drives.remote.cache_file import UNIT_SECTORS, CacheFile, out_of_room, unit_sectors, units_of
 from pcemu.drives.remote.content import Content
 from pcemu.drives.remote.settings import Waiting
+
+if TYPE_CHECKING:  # where nothing is missing, nobody waits for its import
+    from concurrent.futures import Future, ThreadPoolExecutor
 
 FIRST_WINDOW, LARGEST_WINDOW = 4, 64  # units
 JOB_UNITS = 4  # asked for in one request
 IN_FLIGHT = 8  # requests
 HELD_UNITS = 256
-LONG, LOOK = 0.5, 0.1  # s until a wait is long; between two looks whether it shall go on
 
 Data = bytes | memoryview
 
@@ -95,12 +97,13 @@ class Fetcher:
 
     def _outwait(self, coming: Future[dict[int, Data]]) -> dict[int, Data]:
         """What a request brings. OSError; also when nobody wants to wait any more."""
-        if not wait((coming,), self._long).done:
-            with self._waiting(self._url) as going_on:
-                while not wait((coming,), LOOK).done:
-                    if not going_on():
-                        self._long = LOOK  # whoever gave up is asked sooner the next time
-                        raise OSError(errno.ECANCELED, "the server was not waited for any longer", self._url)
+        from concurrent.futures import wait
+
+        try:
+            outwait(lambda seconds: bool(wait((coming,), seconds).done), self._waiting, self._url, self._long)
+        except OSError:
+            self._long = LOOK  # whoever gave up is asked sooner the next time
+            raise
         self._long = LONG
         return coming.result()
 
@@ -121,6 +124,8 @@ class Fetcher:
             if not wanted:
                 return
             if self._pool is None:
+                from concurrent.futures import ThreadPoolExecutor
+
                 self._pool = ThreadPoolExecutor(IN_FLIGHT, "fetch")
             for first, end in _jobs(wanted):
                 future = self._pool.submit(self._fetch, first, end)

@@ -18,6 +18,7 @@ import threading
 import time
 from collections import deque
 from collections.abc import Sequence
+from typing import Any
 
 from pcemu.drives import nbd_protocol as nbd
 from pcemu.drives.remote.address import NbdAddress
@@ -72,20 +73,21 @@ class NbdClient:
 
     def read(self, offset: int, size: int) -> bytearray:
         """``size`` bytes from ``offset`` on; OSError."""
-        return self._collect(self._ask(offset, size))
+        return self.read_all([(offset, size)])[0]
 
     def read_all(self, places: Sequence[tuple[int, int]]) -> list[bytearray]:
         """Several parts, in one round trip."""
         asked = [self._ask(*place) for place in places]
+        self._wake()
         return [self._collect(each) for each in asked]
 
     def _ask(self, offset: int, size: int) -> Asked:
-        """Send what it takes to read a part, in whole blocks of the server's."""
+        """Have what it takes to read a part ready to be sent, in whole blocks of the server's."""
         block = max(self._export.minimum, 1)
         first = offset // block * block
         stop = min(-(-(offset + size) // block) * block, self.size)
         step = max(block, self._export.maximum // block * block)
-        requests = [self._send(at, min(step, stop - at)) for at in range(first, stop, step)]
+        requests = [self._put(at, min(step, stop - at)) for at in range(first, stop, step)]
         return requests, offset - first, size
 
     def _collect(self, asked: Asked) -> bytearray:
@@ -94,7 +96,7 @@ class NbdClient:
         data = parts[0] if len(parts) == 1 else bytearray().join(parts)
         return data if len(data) == size else data[start : start + size]
 
-    def _send(self, offset: int, size: int) -> Request:
+    def _put(self, offset: int, size: int) -> Request:
         with self._lock:
             if self._lost is not None:
                 raise self._lost
@@ -105,7 +107,6 @@ class NbdClient:
             self._outbox.append(
                 nbd.REQUEST.pack(nbd.NBD_REQUEST_MAGIC, 0, nbd.NBD_CMD_READ, self._cookie, offset, size)
             )
-        self._wake()
         return request
 
     def _wait(self, request: Request) -> bytearray:
@@ -223,13 +224,16 @@ def _open_socket(address: NbdAddress, timeout: float) -> socket.socket:
                 sock.close()
                 raise
             return sock
-        sock = socket.create_connection((address.host, address.port), timeout)
+        # Names in ASCII need no tables of Unicode, which are slow to import for a str.
+        host: Any = address.host.encode() if address.host.isascii() else address.host
+        sock = socket.create_connection((host, address.port), timeout)
         sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
         return sock
-    except OSError as error:
+    except (OSError, UnicodeError) as error:  # the latter: no host can have this name
         where = address.socket or f"{address.host} port {address.port}"
+        why = getattr(error, "strerror", None) or error
         raise ImageAccessError(
-            f"{address.url}: cannot connect to {where}: {error.strerror or error}; is the server running, "
-            f"and may this computer reach it?"
+            f"{address.url}: cannot connect to {where}: {why}; is the server running, and may this computer "
+            f"reach it?"
         ) from error

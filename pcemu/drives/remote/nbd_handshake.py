@@ -1,10 +1,12 @@
 """The first half of an NBD connection: from the greeting to a chosen export, also through TLS.
 
-Each flight costs a round trip, so what does not depend on an answer goes out together::
+An option may only be sent when the last one was answered, so each takes a round trip::
 
     greeting ──►
-             ◄── flags, NBD_OPT_STRUCTURED_REPLY, NBD_OPT_GO        with TLS: flags, NBD_OPT_STARTTLS,
-    replies  ──►                                                    the TLS handshake, then the options
+             ◄── flags, NBD_OPT_STRUCTURED_REPLY        with TLS: flags, NBD_OPT_STARTTLS,
+    reply    ──►                                        the TLS handshake, then the options
+             ◄── NBD_OPT_GO
+    replies  ──►
 """
 
 from __future__ import annotations
@@ -69,8 +71,9 @@ def shake_hands(sock: socket.socket, address: NbdAddress) -> tuple[socket.socket
         first = b""
     name = address.export.encode()
     go = nbd.LENGTH.pack(len(name)) + name + nbd.COUNT.pack(1) + nbd.INFO_TYPE.pack(nbd.NBD_INFO_BLOCK_SIZE)
-    sock.sendall(first + _option(nbd.NBD_OPT_STRUCTURED_REPLY) + _option(nbd.NBD_OPT_GO, go))
+    sock.sendall(first + _option(nbd.NBD_OPT_STRUCTURED_REPLY))
     structured = wire.option_reply(nbd.NBD_OPT_STRUCTURED_REPLY)[0] == nbd.NBD_REP_ACK
+    sock.sendall(_option(nbd.NBD_OPT_GO, go))
     return sock, _go(wire, address, structured)
 
 

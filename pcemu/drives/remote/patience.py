@@ -9,9 +9,8 @@ from __future__ import annotations
 import errno
 import threading
 from collections.abc import Callable
-from concurrent.futures import Future, wait
-from typing import TypeVar
 
+from pcemu.drives.remote.background import Background, outwait
 from pcemu.drives.remote.identity import version_of
 from pcemu.drives.remote.settings import Settings
 from pcemu.drives.remote.source import ByteSource, SourceChanged, connect
@@ -22,14 +21,15 @@ CLOSING_LOOK = 0.1  # s between two looks whether a connection is wanted no more
 STALL_PART = 3  # a server that is silent for this part of the timeout is taken for lost
 
 Connect = Callable[[str, float], ByteSource]
-Made = TypeVar("Made")
+Found = tuple[ByteSource, tuple[int, str]]
+"""A connection, with the size and version that it finds."""
 
 
 class PatientSource:
     """Readable bytes on a server that may go away and come back.
 
-    Raises ImageError or UsageError when it cannot be reached at first, SourceChanged when it is not the one
-    that is ``expected``, a size and a version; None takes what is there.
+    Raises ImageError or UsageError when it cannot be reached at first, or is not waited for any longer;
+    SourceChanged when it is not the one that is ``expected``, a size and a version; None takes what is there.
     """
 
     def __init__(
@@ -48,8 +48,10 @@ class PatientSource:
         self._wait = wait or self._closing.wait
         self._changed: SourceChanged | None = None
         try:
-            source, found = self._open()
+            source, found = self._open_first()
         except OSError as error:
+            if error.errno == errno.ECANCELED:
+                raise ImageAccessError(f"{url}: {error.strerror}; try again") from error
             why = error.strerror or str(error)
             raise ImageAccessError(f"{url}: the connection is lost: {why}; try again") from error
         self._source: ByteSource | None = source
@@ -107,16 +109,29 @@ class PatientSource:
                 self._source = source
             return self._source
 
-    def _open(self) -> tuple[ByteSource, tuple[int, str]]:
+    def _open_first(self) -> Found:
+        """As :meth:`_open`, while somebody may want to see that it takes long."""
+        made = self._begin()
+        try:
+            outwait(made.wait, self._settings.waiting, self.url)
+        except OSError:
+            made.drop()
+            raise
+        return made.result()
+
+    def _open(self) -> Found:
         """A new connection, and what it finds; not waited for when this is closed meanwhile."""
-        made = in_background(self._make, f"connect {self.url}")
-        while not wait((made,), CLOSING_LOOK).done:
+        made = self._begin()
+        while not made.wait(CLOSING_LOOK):
             if self._closing.is_set():
-                close_later(made, lambda result: result[0].close())
+                made.drop()
                 raise ConnectionError(errno.ECONNABORTED, "it was closed", self.url)
         return made.result()
 
-    def _make(self) -> tuple[ByteSource, tuple[int, str]]:
+    def _begin(self) -> Background[Found]:
+        return Background(self._make, lambda found: found[0].close(), f"connect {self.url}")
+
+    def _make(self) -> Found:
         source = self._connect(self.url, self._stall)
         try:
             return source, (source.size, version_of(source))
@@ -150,21 +165,3 @@ class PatientSource:
         if source is not None:
             source.close()
 
-
-def in_background(make: Callable[[], Made], name: str) -> Future[Made]:
-    """What ``make`` gives or raises, made by a thread that nobody waits for at the program's end."""
-    future: Future[Made] = Future()
-
-    def work() -> None:
-        try:
-            future.set_result(make())
-        except BaseException as error:
-            future.set_exception(error)
-
-    threading.Thread(target=work, name=name, daemon=True).start()
-    return future
-
-
-def close_later(future: Future[Made], close: Callable[[Made], object]) -> None:
-    """Let go of what is made, as soon as it is."""
-    future.add_done_callback(lambda done: None if done.exception() else close(done.result()))

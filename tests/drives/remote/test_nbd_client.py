@@ -88,12 +88,29 @@ def test_reads_from_our_own_server(image: Path, tmp_path: Path) -> None:
         ("nbds://127.0.0.1:{port}/disk", ImageAccessError, "offers no TLS"),
         ("nbd://127.0.0.1:{free}/disk", ImageAccessError, "is the server running"),
         ("nbd+unix:///disk?socket=/nowhere", ImageAccessError, "cannot connect to /nowhere"),
+        (f"nbd://{'x' * 80}.example/disk", ImageAccessError, "cannot connect to xxx"),
+        (f"nbd://{'ü' * 80}.example/disk", ImageAccessError, "cannot connect to üüü"),
     ],
 )
 def test_a_wrong_address_gets_a_sentence(image: Path, url: str, kind: type[PcemuError], words: str) -> None:
     with qemu_nbd(image) as port, pytest.raises(kind) as caught:
         client(url.format(port=port, free=free_port()))
     assert words in str(caught.value)
+
+
+def test_an_option_is_sent_when_the_last_one_was_answered(image: Path) -> None:
+    """As the protocol demands; a server may hang up on who does not wait."""
+    asked: list[int] = []
+
+    def look(data: bytes) -> bytes:
+        asked.extend([proxy.from_client.count(b"IHAVEOPT")] * data.count(b"\x00\x03\xe8\x89\x04\x55\x65\xa9"))
+        return data
+
+    with qemu_nbd(image) as port, ToxicProxy(("127.0.0.1", port)) as proxy:
+        proxy.poison = look
+        client(f"nbd://127.0.0.1:{proxy.port}/disk").close()
+    assert asked[0] == 1
+    assert set(asked) == {1, 2}
 
 
 def test_a_server_of_another_kind_is_told(tmp_path: Path) -> None:
