@@ -23,6 +23,7 @@ from pcemu.cpu.faults import (
     DEBUG,
     INVALID_OPCODE,
     NAMES,
+    PAGE_FAULT,
     Fault,
     PageFault,
     TripleFault,
@@ -88,6 +89,8 @@ from pcemu.memory import LOW_ROM, PAGE_SIZE, TOP_ROM, Memory
 
 KEYBOARD_SERVICE = 0x16  # INT
 INTERRUPT_TICKS = 250
+# Reported by the engine, and not simply to be delivered; intercepts have numbers beyond the vectors.
+_SPECIAL = frozenset((DEBUG, PAGE_FAULT, KEYBOARD_SERVICE, *range(INTERCEPT_BASE, 2 * INTERCEPT_BASE)))
 RDTSC_TICKS = 20
 STUCK_AFTER = 10_000  # invalid opcodes at one address, with nothing but their handler in between
 
@@ -297,13 +300,11 @@ class Cpu:
         if self._held is not None:
             self._budget[0], self._held = self._held, None
             return True
-        error_code = self.mmu.page_fault
         try:
             if self._guard.refused is not None:
                 self._interrupts.deliver_fault(self._guard.settle())
-            elif status == REFUSED and error_code is not None:
-                self.mmu.page_fault = None
-                self._interrupts.deliver_page_fault(self._invalid_address[0] & 0xFFFFFFFF, error_code)
+            elif status == REFUSED and self.mmu.page_fault is not None:
+                self._deliver_page_fault()
             elif status == NO_CODE:  # FF FF … is an invalid instruction
                 self._count_invalid()
                 self._interrupts.deliver_fault(Fault(INVALID_OPCODE))
@@ -313,6 +314,11 @@ class Cpu:
             self._shut_down(end)
         self._budget[0] -= INTERRUPT_TICKS
         return self._shutdown is None
+
+    def _deliver_page_fault(self) -> None:
+        """Deliver what the TLB hook has refused."""
+        error_code, self.mmu.page_fault = self.mmu.page_fault or 0, None
+        self._interrupts.deliver_page_fault(self._invalid_address[0] & 0xFFFFFFFF, error_code)
 
     def _hold(self) -> None:
         """End the run before the next block, but not the slice."""
@@ -376,11 +382,9 @@ class Cpu:
     def _on_interrupt(self, uc: int, vector: int, data: int) -> None:
         self._budget[0] -= INTERRUPT_TICKS
         try:
-            if vector == DEBUG or vector >= INTERCEPT_BASE:
+            if vector in _SPECIAL:
                 self._on_special(vector)
             else:
-                if vector == KEYBOARD_SERVICE:
-                    self.on_keyboard_service(self._q[EAX] >> 8 & 0xFF)
                 self._interrupts.deliver(vector)
             self._d[self._software_interrupt] = 0  # an intercept would take it for its own
         except TripleFault as end:
@@ -389,27 +393,43 @@ class Cpu:
             self._fail(error)
 
     def _on_special(self, vector: int) -> None:
-        """#DB, which may be a port access refused or not the guest's at all, and intercepts."""
+        """What is not, or not only, delivered to the guest."""
+        if vector == PAGE_FAULT and self.mmu.page_fault is not None:
+            self._state.stay()
+            self._deliver_page_fault()
+        elif vector == DEBUG:
+            self._on_debug()
+        elif vector >= INTERCEPT_BASE:
+            self._on_intercept(vector)
+        else:
+            if vector == KEYBOARD_SERVICE:
+                self.on_keyboard_service(self._q[EAX] >> 8 & 0xFF)
+            self._interrupts.deliver(vector)
+
+    def _on_intercept(self, vector: int) -> None:
+        q = self._q
+        try:
+            done = self._control.intercepted(vector)
+        except Fault as fault:
+            self._interrupts.deliver_fault(fault)
+            return
+        if done and q[EFLAGS] & FLAG_TF:
+            q[self._state.debug + 6] |= DR6_SINGLE_STEP
+            self._interrupts.deliver_fault(Fault(DEBUG))
+
+    def _on_debug(self) -> None:
+        """#DB: it may be a port access refused, or not the guest's at all."""
         q, dr6 = self._q, self._state.debug + 6
-        if vector >= INTERCEPT_BASE:
-            try:
-                done = self._control.intercepted(vector)
-            except Fault as fault:
-                self._interrupts.deliver_fault(fault)
-                return
-            if done and q[EFLAGS] & FLAG_TF:
-                q[dr6] |= DR6_SINGLE_STEP
-                self._interrupts.deliver_fault(Fault(DEBUG))
-        elif self._guard.refused is not None:
+        if self._guard.refused is not None:
             self._interrupts.deliver_fault(self._guard.settle())
         elif self._d[self._software_interrupt]:
             self._control.watch_resume_flag()
-            self._interrupts.deliver(vector)
+            self._interrupts.deliver(DEBUG)
         elif self._control.only_code_breakpoints and self._is_repeating():
             self._control.pass_breakpoint()  # met before the first repetition: RF lasts until the last
         elif q[dr6] & (DR6_BREAKPOINTS | DR6_SINGLE_STEP):
             self._control.watch_resume_flag()
-            self._interrupts.deliver(vector)
+            self._interrupts.deliver(DEBUG)
         else:
             q[EFLAGS] |= FLAG_RF  # a breakpoint from before a reset: go on behind it
 

@@ -176,18 +176,34 @@ class Engine:
         status: int = self._start(self.handle, address, _NO_END, 0, 0)
         return status
 
-    def run_refusing(self, address: int, page: int) -> int:
-        """Run without paging, but with the TLB fill of one page refused."""
+    def observe_refusal(
+        self, address: int, page: int, refuse: Callable[[], None], look: Callable[[], Any]
+    ) -> Any:
+        """Run without paging, but with the TLB fill of one page refused after ``refuse()``.
+
+        What ``look()`` sees when that is reported as an exception.
+        """
 
         def fill(uc: int, at: int, access: int, entry: int, data: int) -> bool:
             words = tlb_entry(entry)
             words[0], words[1] = at, PERMIT_READ | PERMIT_WRITE | PERMIT_EXEC
+            if at == page:
+                refuse()
             return at != page
 
         handle = self.hook_tlb_fill(fill)
-        status = self.run(address)
+        seen = self.observe_interrupt(address, look)
         self.unhook(handle)
-        return status
+        return seen
+
+    def observe_interrupt(self, address: int, look: Callable[[], Any]) -> Any:
+        """Run, and do nothing about the first interrupt or exception: what ``look()`` sees at it."""
+        seen: list[Any] = []
+        prototype = unicorn_const.UC_HOOK_INTR, INTERRUPT
+        handle = self.hook(*prototype, lambda uc, vector, data: seen.append(look()))
+        self.run(address)
+        self.unhook(handle)
+        return seen[0] if seen else None
 
     def run_stopped(self, address: int) -> None:
         """Start at ``address`` and stop before the first instruction."""

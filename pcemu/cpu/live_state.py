@@ -11,10 +11,11 @@ from __future__ import annotations
 import ctypes
 import os
 import struct
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
-from pcemu.cpu.engine import Engine
+from pcemu.cpu.engine import REFUSED, Engine
+from pcemu.cpu.faults import PAGE_FAULT
 from pcemu.cpu.state import EFLAGS, GENERAL_REGISTERS, HFLAGS, EngineState, StateNotFound, only
 from pcemu.memory import PAGE_SIZE
 
@@ -23,6 +24,7 @@ _UC_SIZE = 4096
 _SEARCH = 0x10000  # how far behind the start of CPUState the registers may be
 _ATTEMPTS = 2
 _CODE, _CODE_SIZE = 0x1000, 16  # where the experiments run
+_VECTORS = (0x5A, 0x73, 0x41)
 # A linear address that nothing else in the experiments mentions; its page is refused while they run.
 _REFUSED_ADDRESS = 0x00FBC123
 
@@ -40,10 +42,26 @@ class LiveState(EngineState):
         super().__init__(engine, _view(env, _ENV_SIZE))
         self.locate()
         self.halted = _view(finder.find_halted(), 4).cast("I")
-        self.invalid_address = _view(finder.find_invalid_address(), 8).cast("Q")
         self.stop_flags = finder.find_stop_flags()
+        self._exit_request = _view(self.stop_flags[1], 1)
+        self._exception = _view(finder.find_exception(), 4).cast("I")
+        self.d[self.software_interrupt] = 0  # the experiment's
+        address, error = finder.find_refusal(self._exception)
+        self.invalid_address, self._error = _view(address, 8).cast("Q"), _view(error, 4).cast("I")
         self.flag_addresses = env + 8 * EFLAGS, env + 4 * HFLAGS
         finder.tidy()
+
+    def refuse(self, entry: memoryview, address: int, access: int, code: Callable[[], bytes]) -> bool:
+        """Refuse the TLB fill of the page at ``address``; what the fill hook has to return.
+
+        The engine would end the run: unless it finds an exception that it is to report before that.
+        """
+        self._exception[0] = PAGE_FAULT
+        return False
+
+    def stay(self) -> None:
+        """A refused fill has been reported: do not end the run for it."""
+        self._exit_request[0] = self._error[0] = 0
 
 
 def _view(address: int, size: int) -> memoryview:
@@ -115,17 +133,29 @@ class _Finder:
         found = [4 * i for i, values in enumerate(words) if values == (1, 0, 1, 0, 1, 0)]
         return self._cpu + only(found, "halted state")
 
-    def find_invalid_address(self) -> int:
-        """Where the engine leaves the address whose TLB fill was refused."""
+    def find_exception(self) -> int:
+        """The address of CPUState.exception_index: the vector while the engine reports it."""
+        seen = []
+        for vector in _VECTORS:
+            self._load(bytes((0xCD, vector)))
+            look = self._engine.observe_interrupt(_CODE, lambda: self._read(self._cpu, self._cpu_size))
+            seen.append(memoryview(look or b"").cast("I"))
+        found = [4 * i for i, values in enumerate(zip(*seen, strict=True)) if values == _VECTORS]
+        return self._cpu + only(found, "exception number")
+
+    def find_refusal(self, exception: memoryview) -> tuple[int, int]:
+        """Where the engine leaves the address whose TLB fill was refused, and the error that ends the run."""
+
+        def refuse() -> None:
+            exception[0] = PAGE_FAULT
+
         self._load(b"\x67\xa0" + struct.pack("<I", _REFUSED_ADDRESS))
-        self._engine.run_refusing(_CODE, _REFUSED_ADDRESS & ~(PAGE_SIZE - 1))
-        after = self._read(self._uc, _UC_SIZE)
-        found = [
-            offset
-            for offset in range(0, _UC_SIZE, 8)
-            if struct.unpack_from("<Q", after, offset)[0] == _REFUSED_ADDRESS
-        ]
-        return self._uc + only(found, "invalid address")
+        page = _REFUSED_ADDRESS & ~(PAGE_SIZE - 1)
+        look = self._engine.observe_refusal(_CODE, page, refuse, lambda: self._read(self._uc, _UC_SIZE))
+        seen = memoryview(look or b"")
+        address = [8 * i for i, word in enumerate(seen.cast("Q")) if word == _REFUSED_ADDRESS]
+        error = [4 * i for i, word in enumerate(seen.cast("I")) if word == REFUSED]
+        return self._uc + only(address, "invalid address"), self._uc + only(error, "error")
 
     def find_stop_flags(self) -> tuple[int, int, int]:
         """What a stop from a hook writes: a byte in the uc struct, a byte and a word before the registers."""

@@ -191,11 +191,15 @@ class EngineState:
         return self._engine.run(address)
 
     def refuse(self, entry: memoryview, address: int, access: int, code: Callable[[], bytes]) -> bool:
-        """Refuse the TLB fill of the page at ``address``: the run ends; what the fill hook has to return.
+        """Refuse the TLB fill of the page at ``address``; what the fill hook has to return.
 
-        ``code`` reads the instruction.
+        Either it is reported as an exception, and :meth:`stay` is to be called, or the run ends. ``code``
+        reads the instruction.
         """
         return False
+
+    def stay(self) -> None:
+        """A refused fill has been reported: do not end the run for it."""
 
     def write_register(self, register: int, value: int) -> None:
         """Write a register whose change has effects inside the engine (CR0, CR3, CR4, EFLAGS)."""
