@@ -31,6 +31,7 @@ def _repair(file: HostFile) -> list[str]:
     if facts.footer.type == TYPE_FIXED:
         return []
     footer = facts.footer.pack()
+    status = file.status()
     done = []
     if facts.tail_lost:
         restore_tail(file, footer, facts.end)
@@ -38,6 +39,8 @@ def _repair(file: HostFile) -> list[str]:
     if ends.read(0, FOOTER_SIZE) != footer:
         file.write(footer, 0)
         done.append(f"{file.path}: the footer's copy at the start was lost; restored from the one at the end")
+    if done:
+        file.take_after(status, times=True)  # it reads the same: its children need no warning
     file.sync()  # also when there was nothing to do: it may be what failed in an earlier try
     return done
 

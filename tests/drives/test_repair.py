@@ -12,7 +12,7 @@ from pcemu.drives.open import open_drive
 from pcemu.drives.repair import mend_tail, repair
 from pcemu.errors import ImageError, ImageFormatError
 from tests.drives.images import make_base
-from tests.drives.small_images import MIB, files, read
+from tests.drives.small_images import MIB, files, read, times_kept
 
 
 @pytest.mark.parametrize("number", [0, 3])
@@ -26,7 +26,8 @@ from tests.drives.small_images import MIB, files, read
 def test_a_lost_footer_is_restored(number: int, lost: str, words: str, line: list[Path]) -> None:
     image = line[number]
     whole, expected = image.read_bytes(), read(line[3])
-    image.write_bytes(whole[:-512] + bytes(512) if lost == "tail" else bytes(512) + whole[512:])
+    with times_kept(image):
+        image.write_bytes(whole[:-512] + bytes(512) if lost == "tail" else bytes(512) + whole[512:])
     assert repair(image) == [f"{image}: {words}"]
     assert image.read_bytes() == whole
     assert repair(image) == []
@@ -39,6 +40,14 @@ def test_what_a_crash_left_behind_the_blocks_goes(junk: int, line: list[Path]) -
     line[3].write_bytes(whole[:-512] + os.urandom(junk))
     assert len(repair(line[3])) == 1
     assert line[3].read_bytes() == whole
+
+
+def test_children_need_no_warning_of_it(line: list[Path]) -> None:
+    with line[0].open("r+b") as file:
+        file.truncate(file.seek(0, 2) - 512)
+    os.utime(line[0], ns=(5 * 10**17, 10**18))
+    assert len(repair(line[0])) == 1
+    assert line[0].stat().st_mtime_ns == 10**18
 
 
 def test_there_is_nothing_to_do_for_sound_and_for_fixed_images(line: list[Path], tmp_path: Path) -> None:
