@@ -114,10 +114,10 @@ def remove_if_empty(path: str, host: Host) -> None:
         remove_image(path, host)
 
 
-def refuse_children(folder: SessionFolder, host: Host) -> None:
-    """Refuse to take drives away that somebody has built images on."""
-    own = {os.path.realpath(path) for path in folder.drives().values()}
-    others = [os.path.realpath(path) for path in folder.strangers()] if own else []
+def refuse_children(folder: SessionFolder, names: Sequence[str], host: Host) -> None:
+    """Refuse to take drives away that somebody has built images on; ``names`` are in the folder."""
+    own = {os.path.realpath(path) for path in folder.drives(names).values()}
+    others = [os.path.realpath(path) for path in folder.strangers(names)] if own else []
     for path in own:
         others += registered(path, host)
     for path in dict.fromkeys(others):

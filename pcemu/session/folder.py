@@ -20,7 +20,7 @@ import hashlib
 import os
 import re
 import stat
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from pcemu.drives.hostfile import O_PLAIN, Host, HostFile, retried
@@ -68,23 +68,20 @@ class SessionFolder:
         """The path of the child that holds chosen files on their way into the image."""
         return os.path.join(self.path, f"{self.name}-selection.vhd")  # noqa: PTH118
 
-    def drives(self) -> dict[int, str]:
-        """The drives that are there, by number."""
-        return self._drives_among(self._names())
-
-    def _drives_among(self, names: list[str]) -> dict[int, str]:
+    def drives(self, names: Sequence[str] | None = None) -> dict[int, str]:
+        """The drives that are there, by number; among ``names``, when the folder was just listed."""
         found = {}
         start = f"{self.name}-"
-        own = [name for name in names if name.startswith(start)]  # among those of many sessions
+        among = self.names() if names is None else names
+        own = [name for name in among if name.startswith(start)]  # among those of many sessions
         for name in own:
             match = DRIVE.fullmatch(name.removeprefix(self.name))
             if match:
                 found[int(match[1])] = os.path.join(self.path, name)  # noqa: PTH118
         return dict(sorted(found.items()))
 
-    def strangers(self) -> list[str]:
-        """The files in the folder that are no session's. Sessions' drives are built on their image alone."""
-        names = self._names()
+    def strangers(self, names: Sequence[str]) -> list[str]:
+        """The files among ``names`` that are no session's, whose drives are built on their image alone."""
         sessions = {name.removesuffix(JOURNAL) for name in names if name.endswith(JOURNAL)}
         found = []
         for name in names:
@@ -97,8 +94,8 @@ class SessionFolder:
         """True when there is any trace of the session."""
         if self._is_unknown():
             return False
-        names = self._names()
-        return self.name + JOURNAL in names or bool(self._drives_among(names))
+        names = self.names()
+        return self.name + JOURNAL in names or bool(self.drives(names))
 
     def _is_unknown(self) -> bool:
         """No trace of the session, told by three names: to list those of hundreds takes longer."""
@@ -108,7 +105,8 @@ class SessionFolder:
                 return False
         return True
 
-    def _names(self) -> list[str]:
+    def names(self) -> list[str]:
+        """All files in the folder, also those of other sessions, which may be hundreds."""
         try:
             return self.host.names_in(self.path)
         except (FileNotFoundError, NotADirectoryError):
@@ -191,10 +189,12 @@ class SessionFolder:
 
     # -- end ----------------------------------------------------------------------------------------
 
-    def remove(self) -> None:
-        """Remove what is left of the session besides its drives, the lock last."""
-        self._sweep(self.path, (f".{self.name}.", f".{self.name}-"))
-        self._sweep(os.path.dirname(self.image), (f".{os.path.basename(self.image)}{PENDING}.",))  # noqa: PTH119, PTH120
+    def remove(self, names: Sequence[str]) -> None:
+        """Remove what is left besides the drives, the lock last; ``names`` are in the folder."""
+        self._sweep(self.path, names, (f".{self.name}.", f".{self.name}-"))
+        with contextlib.suppress(OSError):
+            beside, image = os.path.split(self.image)
+            self._sweep(beside, self.host.names_in(beside), (f".{image}{PENDING}.",))
         self._unlink(self.journal)
         self._unlink(self.lock_path)
         with contextlib.suppress(OSError):
@@ -202,11 +202,11 @@ class SessionFolder:
             self.host.rmdir(self.path)
             self.host.sync_dir_of(self.path)
 
-    def _sweep(self, folder: str, starts: tuple[str, ...]) -> None:
+    def _sweep(self, folder: str, names: Sequence[str], starts: tuple[str, ...]) -> None:
         """Remove files that a crash kept from getting their name."""
         with contextlib.suppress(OSError):
-            for name in self.host.names_in(folder):
-                if is_temporary(name) and name.startswith(starts):
+            for name in names:
+                if name.startswith(starts) and is_temporary(name):
                     self._unlink(os.path.join(folder, name))  # noqa: PTH118
 
     def _unlink(self, path: str) -> None:

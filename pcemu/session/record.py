@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from enum import StrEnum
 
 from pcemu.drives.hostfile import HOST, Host
@@ -101,7 +101,7 @@ class SessionRecord:
                 )
                 write_journal(self.folder.journal, journal, self.host)
         if "remove" in journal.pending:
-            self._remove_all(journal)
+            self._remove_all(journal, self.folder.names())
             journal = Journal(image=self.folder.image, created=self._clock())
         return journal
 
@@ -287,12 +287,15 @@ class SessionRecord:
     def _save(self) -> None:
         write_journal(self.folder.journal, self._journal, self.host)
 
-    def _remove_all(self, journal: Journal) -> None:
-        """Remove the drives, the newest first, then the rest; the next start finishes it after a crash."""
+    def _remove_all(self, journal: Journal, names: Sequence[str]) -> None:
+        """Remove the drives, the newest first, then the rest; the next start finishes it after a crash.
+
+        ``names`` are in the session's folder.
+        """
         if journal.drives:
             journal.pending = {"remove": 0}
             write_journal(self.folder.journal, journal, self.host)
-        for _, path in sorted(self.folder.drives().items(), reverse=True):
+        for _, path in sorted(self.folder.drives(names).items(), reverse=True):
             remove_image(path, self.host)
-        self.folder.remove()
+        self.folder.remove(names)
         journal.drives, journal.pending = [], {}

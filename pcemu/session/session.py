@@ -42,10 +42,7 @@ from pcemu.drives.transfer import count_sectors
 from pcemu.errors import UsageError
 from pcemu.session.branch import branch_path, save_branch, sweep_branches
 from pcemu.session.files import open_session, refuse_children, remove_if_empty
-from pcemu.session.journal import (
-    ACTIVE,
-    KEPT,
-)
+from pcemu.session.journal import ACTIVE, KEPT
 from pcemu.session.record import BEGINNING, SessionRecord, State
 
 if TYPE_CHECKING:
@@ -307,12 +304,12 @@ class Session(SessionRecord):
         self._close_drive()
         self.recover()
         if not self._journal.drives:
-            self._remove_all(self._journal)
+            self._remove_all(self._journal, self.folder.names())
             return 0
         self._refuse_moved()
         if not preserve_siblings:
             preserve_siblings = self.refuse_siblings()
-        refuse_children(self.folder, self.host)
+        refuse_children(self.folder, self.folder.names(), self.host)
         self._journal.pending = {"commit": self._journal.drives[-1].number}
         self._save()
         written = commit(
@@ -323,7 +320,7 @@ class Session(SessionRecord):
             progress=progress,
             host=self.host,
         )
-        self._remove_all(self._journal)
+        self._remove_all(self._journal, self.folder.names())
         return written
 
     def commit_files(
@@ -375,8 +372,9 @@ class Session(SessionRecord):
         """Throw away all that was written; the image is as if nothing had been."""
         self._close_drive()
         self._refuse_half()
-        refuse_children(self.folder, self.host)
-        self._remove_all(self._journal)
+        names = self.folder.names()
+        refuse_children(self.folder, names, self.host)
+        self._remove_all(self._journal, names)
 
     def branch(self, name: str, progress: Progress = no_progress) -> str:
         """Save all that was written as a child of the image; its path. The image stays as it was.
@@ -488,8 +486,8 @@ class Session(SessionRecord):
     def _remove_traces(self) -> None:
         """A session that never began leaves nothing behind."""
         with contextlib.suppress(OSError):
-            if not self.folder.exists():
-                self.folder.remove()
+            if exists(self.folder.lock_path, self.host) and not self.folder.exists():
+                self.folder.remove(self.folder.names())
 
     def __enter__(self) -> Self:
         return self

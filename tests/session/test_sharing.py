@@ -12,6 +12,8 @@ from pcemu.drives.hostfile import Host, SystemCalls
 from pcemu.session.session import Session
 
 CLIENTS = 100
+OWN = 3  # names of a session in the folder: journal, lock, drive
+BESIDE = 4  # besides the folder
 ADDED = 12  # names that a session adds to the folder, at the very most
 
 
@@ -63,8 +65,11 @@ def test_the_hundredth_session_costs_what_the_first_did(tmp_path: Path) -> None:
                 session.drive.read(other, sector)
                 assert sector == bytes((number if other == number else 0,)) * 512
             calls.counts.clear()
+            calls.names = 0
             session.discard()
             discards.append(calls.counts.copy())
+            session.close()
+            assert calls.names <= (CLIENTS - number) * OWN + BESIDE  # the names of all, once
     assert starts[1] == starts[CLIENTS - 1]
     assert discards[0] == discards[CLIENTS - 2]  # among all others, and among one
     assert listed[CLIENTS - 1] <= CLIENTS * ADDED
