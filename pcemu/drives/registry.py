@@ -64,21 +64,22 @@ class Family:
 
     def __init__(self, host: Host = HOST) -> None:
         self._host = host
-        self._seen: set[str] = set()
+        self._seen: set[str] = set()  # files; what lies beside an image is seen as files, folders too
+        self._folders: set[str] = set()
         self._children: list[Child] = []
 
     def look_around(self, image: str) -> None:
         """Take in all children of ``image`` that can be known; its path must be without links."""
         with contextlib.suppress(FileNotFoundError, NotADirectoryError):
-            self.look_in(image + SESSIONS)  # first, for what lies beside the image is seen as files
+            self.look_in(image + SESSIONS)
         self.look_in(os.path.dirname(image))  # noqa: PTH120
         for path in registered(image, self._host):
             self._take(path)
 
     def look_in(self, folder: str) -> list[Child]:
         """All children in a folder, whoever is their parent."""
-        if folder not in self._seen:
-            self._seen.add(folder)
+        if folder not in self._folders:
+            self._folders.add(folder)
             for name in sorted(self._host.names_in(folder)):
                 if not is_temporary(name):
                     self._take(os.path.join(folder, name))  # noqa: PTH118
@@ -112,11 +113,12 @@ class Family:
             self._children.append(child)
 
 
-def read_child(path: str, host: Host = HOST) -> Child | None:
+def read_child(path: str, host: Host = HOST, *, allow_outside: bool = True) -> Child | None:
     """What an image says of its parent; None when it is no differencing image that one could open.
 
-    It is not locked: it may be in use. A disk that cannot be read raises OSError: who is built on what is
-    not known then.
+    It is not locked: it may be in use. Its parent is not opened; without ``allow_outside`` one that lies
+    outside the child's folder counts as missing. A disk that cannot be read raises OSError: who is built on
+    what is not known then.
     """
     try:
         file = host.open_image(path, read_only=True, lock=False)
@@ -127,14 +129,14 @@ def read_child(path: str, host: Host = HOST) -> Child | None:
             raise error.__cause__ from None
         return None
     try:
-        return _child_in(file, host)
+        return _child_in(file, host, allow_outside)
     except ImageFormatError:
         return None
     finally:
         file.close()
 
 
-def _child_in(file: HostFile, host: Host) -> Child | None:
+def _child_in(file: HostFile, host: Host, allow_outside: bool) -> Child | None:
     ends = Ends(file)
     if not ends.have_vhd_traces():
         return None
@@ -147,7 +149,7 @@ def _child_in(file: HostFile, host: Host) -> Child | None:
     place, missing = None, ""
     try:
         folder = parents.real_folder(file.path)
-        place = parents.find_parent(layer, folder, allow_outside=True, host=host)
+        place = parents.find_parent(layer, folder, allow_outside=allow_outside, host=host)
     except ImageError as error:
         missing = str(error)
     kept = parents.fingerprint_kept(layer)

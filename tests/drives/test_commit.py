@@ -79,6 +79,27 @@ def test_children_of_a_preserved_sibling_are_not_warned(line: list[Path]) -> Non
     drive.close()
 
 
+def test_other_children_are_seen_though_the_target_is_in_the_folder_above(tmp_path: Path) -> None:
+    create_dynamic(base := tmp_path / "base.vhd", MIB)
+    (folder := tmp_path / "children").mkdir()
+    create_differencing(middle := folder / "middle.vhd", base)
+    create_differencing(head := folder / "head.vhd", middle)
+    create_differencing(other := folder / "other.vhd", middle)
+    drive = open_drive(head, allow_outside=True)
+    drive.write(7, bytes((7,)) * 512)
+    drive.close()
+    with pytest.raises(UsageError) as caught:
+        commit(head, allow_outside=True)
+    assert "other.vhd is built on it" in str(caught.value)
+    before = open_drive(other, read_only=True, allow_outside=True)
+    expected = contents(before)
+    before.close()
+    commit(head, preserve_siblings=True, allow_outside=True)
+    after = open_drive(other, read_only=True, allow_outside=True)
+    assert contents(after) == expected
+    after.close()
+
+
 def test_a_layer_between_stays_for_who_is_built_on_it(line: list[Path]) -> None:
     create_differencing(branch := line[0].with_name("branch.vhd"), line[1])
     write(branch, 7, 70)

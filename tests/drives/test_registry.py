@@ -39,6 +39,15 @@ def test_only_direct_children(line: list[Path]) -> None:
     assert [built_on(image) for image in line] == [[str(line[1])], [str(line[2])], [str(line[3])], []]
 
 
+def test_a_folder_beside_an_image_is_looked_through_too(line: list[Path], tmp_path: Path) -> None:
+    """When it was first seen as one of the names beside another image."""
+    create_differencing(below := line[0].with_name("below.vhd"), line[0])
+    create_raw(base := tmp_path / "base.img", MIB)
+    family = Family()
+    assert family.built_on(str(base)) == []
+    assert [child.path for child in family.built_on(str(line[0]))] == [str(line[1]), str(below)]
+
+
 def test_what_a_child_says(line: list[Path]) -> None:
     child = read_child(str(line[3]))
     assert child is not None and child.parent is not None
