@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from pcemu.cli.disk_common import PATH, common, epilog, human, image_argument, say
+from pcemu.cli.disk_common import PATH, common_with_parents, epilog, human, image_argument, say
 from pcemu.cli.session_common import age_text
 
 if TYPE_CHECKING:
@@ -56,8 +56,8 @@ Exit codes: 0 when there is nothing of the kind, or nothing left of it, 1 when t
 
 @click.command(epilog=CHAIN_EPILOG)
 @image_argument
-@common
-def chain(image: Path, as_json: bool, quiet: bool) -> None:
+@common_with_parents
+def chain(image: Path, allow_outside: bool, as_json: bool, quiet: bool) -> None:
     """Draw the tree that IMAGE is in: its ultimate parent, and all children of that.
 
     Children are looked for in the folders of their parents, and where parents have notes of them. Nothing is
@@ -66,7 +66,7 @@ def chain(image: Path, as_json: bool, quiet: bool) -> None:
     from pcemu.cli.tables import drawn
     from pcemu.drives.tree import tree_of
 
-    top = tree_of(image)
+    top = tree_of(image, allow_outside=allow_outside)
     own = str(image.resolve())
     sessions = _sessions(top)
     document = {"image": str(image), "base": top.path, "tree": _document(top, sessions)}
@@ -151,20 +151,27 @@ def _document(node: Node, sessions: Sessions) -> dict[str, Any]:
 @click.command(epilog=ORPHANS_EPILOG)
 @click.argument("folders", nargs=-1, type=PATH, metavar="[FOLDER]...")
 @click.option("--remove", is_flag=True, help="Remove leftovers that nobody holds; say which.")
-@common
+@common_with_parents
 @click.pass_context
 def orphans(
-    ctx: click.Context, /, folders: tuple[Path, ...], remove: bool, as_json: bool, quiet: bool
+    ctx: click.Context,
+    /,
+    folders: tuple[Path, ...],
+    remove: bool,
+    allow_outside: bool,
+    as_json: bool,
+    quiet: bool,
 ) -> None:
     """List what is amiss in FOLDERs (this one), not below them: children without parent, leftovers.
 
-    Nothing is changed without --remove.
+    Nothing is changed without --remove. Of a parent outside its child's folder only this is known without
+    --allow-outside: whether it is there.
     """
     from pcemu.cli.tables import drawn, table
     from pcemu.drives.orphans import orphans_in, remove_leftovers
 
     folders = folders or (Path(),)
-    found = [orphan for folder in folders for orphan in orphans_in(folder)]
+    found = [orphan for folder in folders for orphan in orphans_in(folder, allow_outside=allow_outside)]
     found, removed = remove_leftovers(found) if remove else (found, [])
     told = [f"removed {path}" for path in removed]
     if found:

@@ -119,7 +119,7 @@ def commit(
 
     if one and into is not None:
         raise UsageError(f"{image}: --one and --into name two targets, expected one; leave one out")
-    below = ancestors_of(image)
+    below = ancestors_of(image, allow_outside=allow_outside)
     go_on = f"nothing is lost, and {image} reads as before; commit it again to finish"
     with work("committing", go_on, quiet=quiet) as progress:
         commit_to = engine.commit_to_parent if one else partial(engine.commit, into=into)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from pcemu.cli.disk_common import FORMATS, common, epilog, human, image_argument, say
+from pcemu.cli.disk_common import FORMATS, common_with_parents, epilog, human, image_argument, say
 from pcemu.drives.drive import SECTOR_SIZE
 from pcemu.drives.probe import Format
 
@@ -44,17 +44,25 @@ Keys of --json, with --chain of each object in a list:
 @image_argument
 @click.option("-f", "--format", "form", type=click.Choice(FORMATS), help="[default: as the image looks]")
 @click.option("--chain", "whole", is_flag=True, help="Go on with its parent, and that one's.")
-@common
-def info(image: Path, form: str | None, whole: bool, as_json: bool, quiet: bool) -> None:
-    """Say what IMAGE is: format, sizes, geometry, parent, who uses it."""
+@common_with_parents
+def info(
+    image: Path, form: str | None, whole: bool, allow_outside: bool, as_json: bool, quiet: bool
+) -> None:
+    """Say what IMAGE is: format, sizes, geometry, parent, who uses it.
+
+    A parent outside the child's folder is named, but looked into only when that is allowed.
+    """
     from pcemu.cli.tables import drawn
     from pcemu.cli.tables import facts as facts_table
     from pcemu.drives.facts import facts_about
+    from pcemu.drives.registry import read_child
 
     found = [facts_about(image, None if form is None else Format(form))]
     seen = {found[0].path}
-    while whole and (child := found[-1].child) is not None and child.parent is not None:
-        if child.parent.real in seen:
+    while whole and found[-1].child is not None:
+        child = read_child(found[-1].path, allow_outside=allow_outside)
+        found[-1] = found[-1]._replace(child=child)
+        if child is None or child.parent is None or child.parent.real in seen:
             break
         seen.add(child.parent.real)
         raw = Format.RAW if child.kept is not None else None

@@ -16,7 +16,7 @@ from pcemu.drives.intents import read_intent
 from pcemu.drives.lineage import StrPath, told
 from pcemu.drives.newfile import abandoned, is_temporary, remove_abandoned
 from pcemu.drives.probe import Format
-from pcemu.drives.registry import Child, Family
+from pcemu.drives.registry import Child, Family, read_child
 from pcemu.drives.sidecar import PENDING
 from pcemu.drives.tree import fits, look_at
 from pcemu.errors import ImageError, UsageError
@@ -41,8 +41,12 @@ class Orphan(NamedTuple):
     size: int
 
 
-def orphans_in(folder: StrPath, *, host: Host = HOST) -> list[Orphan]:
-    """Look at all files in a folder, not below it; by path. UsageError when it is no folder."""
+def orphans_in(folder: StrPath, *, allow_outside: bool = False, host: Host = HOST) -> list[Orphan]:
+    """Look at all files in a folder, not below it; by path. UsageError when it is no folder.
+
+    Without ``allow_outside`` parents outside the folders of their children only have to be there: whoever
+    made the child may have named any file, and none is opened for that.
+    """
     folder = os.fspath(folder)
     family = Family(host)
     with told(folder, "looking for orphans", "check its disk"):
@@ -51,7 +55,8 @@ def orphans_in(folder: StrPath, *, host: Host = HOST) -> list[Orphan]:
         except (FileNotFoundError, NotADirectoryError):
             raise UsageError(f"{folder}: is no folder, expected one; name a folder of images") from None
         found = [_look(os.path.join(folder, name), host) for name in names]  # noqa: PTH118
-        found += [_look_at_child(child, family, host) for child in family.look_in(os.path.realpath(folder))]
+        children = family.look_in(os.path.realpath(folder))
+        found += [_look_at_child(child, family, allow_outside, host) for child in children]
     return sorted(orphan for orphan in found if orphan is not None)
 
 
@@ -93,21 +98,34 @@ def _look(path: str, host: Host) -> Orphan | None:
     return None
 
 
-def _look_at_child(child: Child, family: Family, host: Host) -> Orphan | None:
+def _look_at_child(child: Child, family: Family, allow_outside: bool, host: Host) -> Orphan | None:
     if child.parent is None:
         return _orphan(child.path, Kind.MISSING, child.missing, host)
-    try:
-        raw = Format.RAW if child.kept is not None else None
-        parent = facts_about(child.parent.path, raw, host=host)
-        if not fits(child, parent, look_at(parent.path, host) if raw else None):
-            text = f"{parent.path} was changed, or is not the parent it was made for; restore it, or relink"
+    if allow_outside or _may_be_opened(child, host):
+        text = _wrong_with_parent(child, child.parent.path, host)
+        if text:
             return _orphan(child.path, Kind.CHANGED, text, host)
-    except ImageError as error:
-        return _orphan(child.path, Kind.CHANGED, str(error), host)
     if child.empty and not family.built_on(child.path):
         text = f"nothing was written to it since it was made on {child.parent.path}; it can be discarded"
         return _orphan(child.path, Kind.EMPTY, text, host)
     return None
+
+
+def _may_be_opened(child: Child, host: Host) -> bool:
+    found = read_child(child.path, host, allow_outside=False)
+    return found is not None and found.parent is not None
+
+
+def _wrong_with_parent(child: Child, path: str, host: Host) -> str:
+    """Why what is where the parent should be is not it; "" when it is."""
+    try:
+        raw = Format.RAW if child.kept is not None else None
+        parent = facts_about(path, raw, host=host)
+        if not fits(child, parent, look_at(path, host) if raw else None):
+            return f"{path} was changed, or is not the parent it was made for; restore it, or relink"
+    except ImageError as error:
+        return str(error)
+    return ""
 
 
 def _orphan(path: str, kind: Kind, text: str, host: Host) -> Orphan:

@@ -75,7 +75,7 @@ def _look_at(
     kept = fingerprint_kept(child)
     if kept is not None and not trust:
         format = Format.RAW
-    if os.path.realpath(child.file.path) in ancestors_of(parent, host=host):
+    if os.path.realpath(child.file.path) in ancestors_of(parent, allow_outside=allow_outside, host=host):
         raise UsageError(
             f"{parent}: is itself built on {child.file.path}, expected an image that is not; name another"
         )

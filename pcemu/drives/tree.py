@@ -33,11 +33,16 @@ class Node(NamedTuple):
             yield from child.walk()
 
 
-def ancestors_of(path: StrPath, *, host: Host = HOST) -> list[str]:
-    """What an image is built on, as far as that can be found: from its parent to the ultimate one."""
+def ancestors_of(path: StrPath, *, allow_outside: bool = False, host: Host = HOST) -> list[str]:
+    """What an image is built on, as far as that can be found: from its parent to the ultimate one.
+
+    Without ``allow_outside`` nobody is asked who lies outside the folder of a child: that may be a trap.
+    """
     at = os.path.realpath(path)
     found: list[str] = []
-    while (child := read_child(at, host)) is not None and child.parent is not None:
+    while child := read_child(at, host, allow_outside=allow_outside):
+        if child.parent is None:
+            break
         at = child.parent.real
         if at in found:  # a cycle, which opening it will tell
             break
@@ -45,12 +50,17 @@ def ancestors_of(path: StrPath, *, host: Host = HOST) -> list[str]:
     return found
 
 
-def tree_of(path: StrPath, *, host: Host = HOST) -> Node:
-    """The tree that ``path`` is in, from its base up. Nothing is locked. ImageError for the path itself."""
+def tree_of(path: StrPath, *, allow_outside: bool = False, host: Host = HOST) -> Node:
+    """The tree that ``path`` is in, from its base up. Nothing is locked. ImageError for the path itself.
+
+    Where an ancestor is missing, or may not lie where it does, the tree begins above it, and says so.
+    """
     with told(path, "looking for its family", "check its disk"):
         facts_about(path, host=host)
-        lineage = [os.path.realpath(path), *ancestors_of(path, host=host)]
-        return _Grower(host).grow(lineage[-1], frozenset())
+        lineage = [os.path.realpath(path), *ancestors_of(path, allow_outside=allow_outside, host=host)]
+        top = _Grower(host).grow(lineage[-1], frozenset())
+        lost = read_child(top.path, host, allow_outside=allow_outside)
+        return top._replace(trouble=lost.missing) if lost is not None and lost.missing else top
 
 
 class _Grower:

@@ -201,6 +201,27 @@ def test_a_trusted_image_may_lie_outside(disk: Run, tmp_path: Path) -> None:
     assert disk("check", "--allow-outside", "child/x.vhd")[0] == 0
 
 
+def test_what_only_looks_opens_nothing_outside_either(disk: Run, tmp_path: Path) -> None:
+    """A child from a stranger may name any file, and what looks at its family would open it."""
+    (tmp_path / "child").mkdir()
+    create_dynamic("base.vhd", SIZE)
+    create_differencing("child/x.vhd", "base.vhd")
+    base, child = f"{tmp_path / 'base.vhd'}", f"{tmp_path / 'child' / 'x.vhd'}"
+    (alone,) = json.loads(disk("info", "--chain", "--json", "child/x.vhd")[1])
+    assert (alone["image"], alone["parent"]["path"]) == ("child/x.vhd", None)
+    assert "--allow-outside" in alone["parent"]["missing"]
+    _, parent = json.loads(disk("info", "--chain", "--allow-outside", "--json", "child/x.vhd")[1])
+    assert parent["image"] == base
+    tree = json.loads(disk("chain", "--json", "child/x.vhd")[1])["tree"]
+    assert tree["path"] == child and "--allow-outside" in tree["trouble"]
+    tree = json.loads(disk("chain", "--allow-outside", "--json", "child/x.vhd")[1])["tree"]
+    assert (tree["path"], tree["trouble"], len(tree["children"])) == (base, "", 1)
+    Path("base.vhd").write_bytes(b"no image")
+    kinds = [json.loads(disk("orphans", *option, "--json", "child")[1])["orphans"][0]["kind"]
+             for option in ((), ("--allow-outside",))]
+    assert kinds == ["empty", "parent changed"]
+
+
 def test_a_lost_footer_is_read_but_not_written_before_it_is_repaired(disk: Run, tmp_path: Path) -> None:
     a_family()
     patch(-512, bytes(512))

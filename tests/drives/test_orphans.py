@@ -13,8 +13,9 @@ from pcemu.drives.hostfile import HOST, Host, SystemCalls
 from pcemu.drives.intents import COMMIT, Intent, write_intent
 from pcemu.drives.newfile import temporary_file
 from pcemu.drives.orphans import Kind, Orphan, orphans_in, remove_leftovers
+from pcemu.drives.relink import relink
 from pcemu.errors import UsageError
-from tests.drives.small_images import MIB, files, read, write
+from tests.drives.small_images import MIB, Opening, files, read, write
 
 LEFT = ".9.vhd.0123abcd.new"
 
@@ -55,6 +56,16 @@ def test_a_raw_parent_that_was_written(tmp_path: Path) -> None:
     assert orphans_in(tmp_path) == []
     write(tmp_path / "base.img", 0, 1)
     assert one_in(tmp_path).kind is Kind.CHANGED
+
+
+def test_a_parent_outside_is_looked_into_only_when_that_is_allowed(line: list[Path]) -> None:
+    line[0].rename(away := line[0].parent.parent / "away.vhd")
+    relink(line[1], away)
+    away.write_bytes(b"no image")
+    host = Host(calls := Opening())
+    assert orphans_in(line[0].parent, host=host) == [] and str(away) not in calls.opened
+    (orphan,) = orphans_in(line[0].parent, allow_outside=True, host=host)
+    assert (orphan.path, orphan.kind) == (str(line[1]), Kind.CHANGED)
 
 
 def test_an_empty_child_that_nothing_is_built_on(line: list[Path]) -> None:

@@ -8,14 +8,14 @@ from pathlib import Path
 import pytest
 
 from pcemu.drives.create import create_differencing, create_dynamic, create_raw
-from pcemu.drives.hostfile import HOST
+from pcemu.drives.hostfile import HOST, Host
 from pcemu.drives.open import open_drive
 from pcemu.drives.probe import Format
 from pcemu.drives.registry import read_child
 from pcemu.drives.relink import relink
 from pcemu.drives.tree import Node, ancestors_of, look_at, tree_of
 from pcemu.errors import ImageFormatError, ImageNotFoundError
-from tests.drives.small_images import MIB, files, write
+from tests.drives.small_images import MIB, Opening, files, write
 
 
 def shape(node: Node) -> tuple[object, ...]:
@@ -75,7 +75,22 @@ def test_a_raw_parent_that_was_written_troubles_its_children(tmp_path: Path) -> 
 def test_a_missing_ancestor_is_where_the_tree_begins(line: list[Path]) -> None:
     line[0].rename(line[0].parent.parent / "away.vhd")
     assert ancestors_of(line[3]) == [str(line[2]), str(line[1])]
-    assert shape(tree_of(line[3])) == ("1.vhd", ("2.vhd", ("3.vhd",)))
+    top = tree_of(line[3])
+    assert shape(top) == ("1.vhd", ("2.vhd", ("3.vhd",))) and "its parent is missing" in top.trouble
+
+
+def test_what_lies_outside_is_opened_only_when_that_is_allowed(line: list[Path]) -> None:
+    """A child from a stranger may name any file of this computer."""
+    line[0].rename(away := line[0].parent.parent / "away.vhd")
+    relink(line[1], away)
+    host = Host(calls := Opening())
+    assert ancestors_of(line[3], host=host) == [str(line[2]), str(line[1])]
+    top = tree_of(line[3], host=host)
+    assert shape(top) == ("1.vhd", ("2.vhd", ("3.vhd",)))
+    assert "--allow-outside" in top.trouble and str(away) not in calls.opened
+    top = tree_of(line[3], allow_outside=True, host=host)
+    assert shape(top) == ("away.vhd", ("1.vhd", ("2.vhd", ("3.vhd",))))
+    assert not top.trouble and str(away) in calls.opened
 
 
 def test_the_image_that_was_asked_for_must_be_one(line: list[Path]) -> None:
