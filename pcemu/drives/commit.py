@@ -36,7 +36,7 @@ from pcemu.drives.open import open_layer
 from pcemu.drives.parents import fingerprint_kept
 from pcemu.drives.probe import Format
 from pcemu.drives.raw import FlatDrive
-from pcemu.drives.registry import Child, Family
+from pcemu.drives.registry import Child, Family, names_of
 from pcemu.drives.relink import remember_parent
 from pcemu.drives.repair import mend_tail
 from pcemu.drives.replace import finish, make_empty, retired_of
@@ -151,9 +151,8 @@ class _Commit:
         kept, others = self._others()
         preserve = preserve or (self.intent is not None and bool(self.intent.preserved))
         if others and not preserve:
-            names = ", ".join(child.path for child in others)
             raise UsageError(
-                f"{self.target_path}: {names} is built on it and would change with it, expected "
+                f"{self.target_path}: {names_of(others)} built on it and would change with it, expected "
                 f"{self.lineage.path} alone; discard or convert that first, or have its sectors preserved"
             )
         total = count_sectors(self.sources)

@@ -22,7 +22,7 @@ from pcemu.drives.locks import lock_file
 from pcemu.drives.open import open_layer
 from pcemu.drives.probe import Format
 from pcemu.drives.raw import FlatDrive
-from pcemu.drives.registry import Family
+from pcemu.drives.registry import Family, names_of
 from pcemu.drives.replace import finish, make_empty, retired_of
 from pcemu.drives.sparse import SparseLayer
 from pcemu.errors import UsageError
@@ -124,8 +124,7 @@ def refuse_if_parent(
     """Refuse an operation on an image that others ``but`` some are built on."""
     children = [child for child in family.children_of(image) if child.path not in but]
     if children:
-        names = ", ".join(child.path for child in children)
         raise UsageError(
-            f"{image.file.path}: {names} is built on it, expected no child before {operation}; "
+            f"{image.file.path}: {names_of(children)} built on it, expected no child before {operation}; "
             f"discard, commit or convert that first"
         )

@@ -15,7 +15,7 @@ import contextlib
 import errno
 import json
 import os
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
 from pcemu.drives import parents
@@ -154,6 +154,11 @@ def _child_in(file: HostFile, host: Host, allow_outside: bool) -> Child | None:
         missing = str(error)
     kept = parents.fingerprint_kept(layer)
     return Child(file.path, layer.unique_id, layer.header.parent_id, kept, place, missing, layer.is_empty())
+
+
+def names_of(children: Sequence[Child]) -> str:
+    """``x.vhd is``, or ``x.vhd, y.vhd are``: for a sentence that goes on with ``built on it``."""
+    return ", ".join(child.path for child in children) + (" is" if len(children) == 1 else " are")
 
 
 def register(child: str, parent: str, host: Host = HOST) -> None:

@@ -13,13 +13,14 @@ from array import array
 
 from pcemu.drives.create import check_size, facts_of
 from pcemu.drives.drive import SECTOR_SIZE
+from pcemu.drives.facts import facts_about
 from pcemu.drives.hostfile import HOST, Host, HostFile
 from pcemu.drives.intents import refuse_target
 from pcemu.drives.lineage import Progress, StrPath, no_progress, told
 from pcemu.drives.open import open_layer
 from pcemu.drives.probe import Ends, Format
 from pcemu.drives.raw import FlatDrive
-from pcemu.drives.registry import Family
+from pcemu.drives.registry import Family, names_of
 from pcemu.drives.repair import mend_tail
 from pcemu.drives.replace import replace_image
 from pcemu.drives.sparse import SparseLayer
@@ -49,17 +50,13 @@ def grow(
     check_size(size)
     with told(path, "resizing", "it still has its old size: mend that and run it again"):
         refuse_target(path, host)
-        mend_tail(path, host)  # lost when an earlier try was cut off
+        if facts_about(path, format, host=host).footer_lost:  # when an earlier try was cut off
+            _check(path, size, format, host)
+            mend_tail(path, host)
         layer = open_layer(path, False, format, host)
         try:
-            found = layer.sectors * SECTOR_SIZE
-            if size < found:
-                raise UsageError(
-                    f"{path}: a size of {size} bytes was asked for, expected more than the {found} it has; "
-                    f"it can only grow: make a smaller one and copy the files"
-                )
-            _refuse_parent(layer, host)
-            if size > found:
+            _refuse(layer, size, host)
+            if size > layer.sectors * SECTOR_SIZE:
                 layer = grow_layer(layer, size, host, progress)
             else:
                 layer.file.sync()  # which may be what failed in an earlier try
@@ -68,13 +65,27 @@ def grow(
             layer.close()
 
 
-def _refuse_parent(layer: SparseLayer | FlatDrive, host: Host) -> None:
+def _check(path: str, size: int, format: Format | None, host: Host) -> None:
+    """Refuse what is to be refused before the footer is mended."""
+    layer = open_layer(path, True, format, host)
+    try:
+        _refuse(layer, size, host)
+    finally:
+        layer.close()
+
+
+def _refuse(layer: SparseLayer | FlatDrive, size: int, host: Host) -> None:
+    path, found = layer.file.path, layer.sectors * SECTOR_SIZE
+    if size < found:
+        raise UsageError(
+            f"{path}: a size of {size} bytes was asked for, expected more than the {found} it has; "
+            f"it can only grow: make a smaller one and copy the files"
+        )
     looks = [] if isinstance(layer, SparseLayer | FixedVhd) else [facts_of(layer).fingerprint]
     children = Family(host).children_of(layer, [look for look in looks if look is not None])
     if children:
-        names = ", ".join(child.path for child in children)
         raise UsageError(
-            f"{layer.file.path}: {names} is built on it, expected no child; resize the child instead"
+            f"{path}: {names_of(children)} built on it, expected no child; resize the child instead"
         )
 
 

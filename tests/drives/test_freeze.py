@@ -101,7 +101,7 @@ def test_reverting_leaves_what_others_are_built_on(line: list[Path]) -> None:
     create_differencing(line[0].with_name("branch.vhd"), line[1])
     expected = readings(line[0].parent)
     before = files(line[0].parent)
-    with pytest.raises(UsageError, match=r"2.vhd, .*branch.vhd is built on it, expected no child"):
+    with pytest.raises(UsageError, match=r"2.vhd, .*branch.vhd are built on it, expected no child"):
         revert(line[1])
     assert files(line[0].parent) == before
     assert revert(line[3], line[0]) == [str(line[2])]

@@ -75,6 +75,24 @@ def test_one_that_others_are_built_on_is_refused(kind: str, tmp_path: Path) -> N
     assert read(child) == content + bytes(MIB)
 
 
+@pytest.mark.parametrize("kind", ["dynamic", "differencing"])
+def test_a_lost_footer_is_mended_only_when_nothing_refuses(kind: str, tmp_path: Path) -> None:
+    """An earlier try that was cut off leaves one; what is refused must leave every file as it was."""
+    image = make(tmp_path, kind)
+    content = read(image)
+    create_differencing(child := tmp_path / "child.vhd", image)
+    image.write_bytes(image.read_bytes()[:-512])
+    before = files(tmp_path)
+    with pytest.raises(UsageError, match="built on it"):
+        grow(image, 2 * MIB)
+    with pytest.raises(UsageError, match="expected more than"):
+        grow(image, MIB // 2)
+    assert files(tmp_path) == before
+    child.unlink()
+    grow(image, 2 * MIB)
+    assert read(image) == content + bytes(MIB)
+
+
 @pytest.mark.parametrize("size", [0, 2 * MIB + 1, 3 << 40])
 def test_impossible_sizes_are_refused(size: int, tmp_path: Path) -> None:
     image = make(tmp_path, "dynamic")
