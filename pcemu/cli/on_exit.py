@@ -13,7 +13,7 @@ from pcemu.cli.signals import Interrupts
 from pcemu.drives.changes import Changes
 from pcemu.drives.changes_text import amount
 from pcemu.errors import PcemuError
-from pcemu.frontends.prompt import BRANCH, COMMIT, DISCARD, KEEP, Answer, Asker, Question, Reply
+from pcemu.frontends.prompt import BRANCH, COMMIT, DISCARD, GO_ON, KEEP, Answer, Asker, Question, Reply
 
 MUCH_DATA = 32 << 20  # bytes
 MANY_FILES = 50
@@ -85,13 +85,7 @@ class OnExit:
 
     def _ask(self, changed: Sequence[SessionDisk]) -> Reply | None:
         """What the user wants; None when nobody answers."""
-        if self._asker is None:
-            return None
-        found = look_at(changed)
-        notes = tuple(line for _, _, lines in found for line in lines)
-        commit = () if any(disk.remote for disk in changed) else (COMMIT,)
-        question = Question("What becomes of these changes?", (*commit, DISCARD, KEEP, BRANCH), notes)
-        return ask_until_sure(question, found, self._asker)
+        return None if self._asker is None else ask_at_end(changed, self._asker)
 
     def _do(self, reply: Reply, changed: Sequence[SessionDisk]) -> None:
         if reply.word == COMMIT.word:
@@ -150,6 +144,21 @@ class OnExit:
     def _say(self, text: str) -> None:
         if not self._quiet:
             note(text)
+
+
+def ask_at_end(changed: Sequence[SessionDisk], asker: Asker, *, may_go_on: bool = False) -> Reply | None:
+    """What becomes of the changes; GO_ON when the session is not over, where ``may_go_on`` offers that."""
+    found = look_at(changed)
+    notes = tuple(line for _, _, lines in found for line in lines)
+    commit = () if any(disk.remote for disk in changed) else (COMMIT,)
+    go_on = (GO_ON,) if may_go_on else ()
+    question = Question(
+        "What becomes of these changes?",
+        (*commit, DISCARD, KEEP, BRANCH, *go_on),
+        notes,
+        escape=GO_ON.word if may_go_on else "",
+    )
+    return ask_until_sure(question, found, asker)
 
 
 def ask_until_sure(question: Question, found: Sequence[Look], asker: Asker) -> Reply | None:

@@ -31,9 +31,9 @@ stdout, messages go to stderr. A script whose output is not a terminal runs head
 What the guest writes goes to a drive of its own beside the image (DISK.pcemu): no image changes while the
 session runs, nor when it crashes. At the end you see what was changed and decide (--on-exit): commit writes
 it into the images, discard forgets it, keep leaves the decision for later (the next `pcemu run` goes on with
-it; see `pcemu session`), branch:NAME saves it as an image of its own, built on DISK. Where nobody can be
-asked, it is kept, and a line says so. The demo disk is a copy of your own (~/.local/share/pcemu/demo.img);
-delete it to start afresh.
+it; see `pcemu session`), branch:NAME saves it as an image of its own, built on DISK. In a window or terminal
+that was closed by mistake the guest can also go on. Where nobody can be asked, it is kept, and a line says
+so. The demo disk is a copy of your own (~/.local/share/pcemu/demo.img); delete it to start afresh.
 
 A checkpoint is a moment to which the menu and `pcemu session revert` can go back: the menu makes one, or
 --checkpoint-every.

@@ -181,16 +181,22 @@ class Upkeep:
             for work in self._work
         )
 
+    def finish_commits(self) -> None:
+        """Wait for the end of a commit that another thread does."""
+        for work in [work for work in self._work if isinstance(work, LiveCommit)]:
+            self._work.remove(work)
+            try:
+                with self.working("Finishing the commit that was begun") as progress:
+                    work.wait(progress)
+                self.committed = True
+            except PcemuError as error:
+                self._warn(str(error))
+
     def finish(self) -> None:
         """End what another thread does: a commit is finished, a merge can wait for the next start."""
+        self.finish_commits()
         for work in self._work:
-            if isinstance(work, LiveMerge):
-                work.cancel()
-            else:
-                try:
-                    work.wait()
-                except PcemuError as error:
-                    self._warn(str(error))
+            work.cancel()
         self._work.clear()
 
     # -- a full disk ---------------------------------------------------------------------------------

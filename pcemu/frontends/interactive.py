@@ -127,6 +127,7 @@ class InteractiveView(ABC, Generic[Event]):
     def update(self) -> None:
         """Act on what the user did, draw when something changed and a frame is due; stay here in a pause."""
         if self._closing:
+            self._closing = False  # unless it can be closed, the view is there for what follows
             raise SessionEnded
         self._handle(self._take_events())
         now = time.monotonic()
@@ -216,9 +217,17 @@ class InteractiveView(ABC, Generic[Event]):
 
     @contextmanager
     def holding(self, why: str) -> Iterator[None]:
-        """Inside, a box says why the guest stands still; the view can be closed."""
+        """Inside, a box says why the guest stands still, and lets the user end the session."""
+
+        def hold() -> None:
+            self._open(outage_panel(why), end)
+
+        def end(result: str) -> None:
+            hold()  # for the user who then goes on
+            raise SessionEnded
+
         self._paused = False
-        self._open(work_panel(why, 0, 0), lambda result: None)
+        hold()
         try:
             yield
         finally:
@@ -250,13 +259,16 @@ class InteractiveView(ABC, Generic[Event]):
             self._close_panel()
 
     def _ask_panel(self, panel: Panel) -> str:
+        """The panel's result. What it covers is there again afterwards."""
         results: list[str] = []
-        self._paused = False
+        covered, on_result = self._panel, self._on_result
         self._open(panel, results.append)
         try:
             self._stand_still(lambda: bool(results))
         finally:
             self._close_panel()
+            if covered is not None:
+                self._open(covered, on_result)
         return results[0]
 
     def _open(self, panel: Panel, on_result: Callable[[str], None]) -> None:

@@ -37,12 +37,18 @@ class Choice:
 class Panel:
     """A box with a title, lines of text and choices, of which a window is shown when they are many.
 
-    ``closable``: Escape puts it away. Otherwise no choice is selected to begin with, so that an Enter that
-    was meant for the guest decides nothing.
+    ``closable``: Escape puts it away. ``preselect``: Enter takes the first choice; not where an Enter that
+    was meant for the guest would decide something.
     """
 
     def __init__(
-        self, title: str, lines: Sequence[str], choices: Sequence[Choice], *, closable: bool = True
+        self,
+        title: str,
+        lines: Sequence[str],
+        choices: Sequence[Choice],
+        *,
+        closable: bool = True,
+        preselect: bool = True,
     ) -> None:
         self.title = title
         self.choices = list(choices)
@@ -53,7 +59,7 @@ class Panel:
         self._shown = min(len(self.choices), HEIGHT - 1 - self._first_row)
         self._top = 0  # the first choice that is shown
         self._selected = -1
-        if closable:
+        if preselect:
             self._step(1)
 
     @property
@@ -227,7 +233,8 @@ def question_panel(question: Question) -> Panel:
         Choice(answer.word, f"{answer.word.capitalize():{width}} {answer.meaning}", question.letter(answer))
         for answer in question.answers
     ]
-    return Panel("pcemu asks", _with_notes(question), choices, closable=bool(question.escape))
+    closable = bool(question.escape)
+    return Panel("pcemu asks", _with_notes(question), choices, closable=closable, preselect=False)
 
 
 def _with_notes(question: Question) -> list[str]:
@@ -268,4 +275,4 @@ def work_panel(doing: str, done: int, total: int) -> Panel:
 
 def outage_panel(why: str) -> Panel:
     """Why the guest stands still, and the way out; no key that was meant for the guest takes that."""
-    return Panel("Please wait", [why], [Choice("end", "End the session")], closable=False)
+    return Panel("Please wait", [why], [Choice("end", "End the session")], closable=False, preselect=False)

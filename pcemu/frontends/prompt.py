@@ -26,6 +26,7 @@ COMMIT = Answer("commit", "write the changes into the image")
 DISCARD = Answer("discard", "forget the changes")
 KEEP = Answer("keep", "go on with them another time")
 BRANCH = Answer("branch", "save them as an image of their own", needs="name of the new image")
+GO_ON = Answer("go on", "back to the guest (Escape)")
 
 
 @dataclass(frozen=True)

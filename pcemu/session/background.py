@@ -18,6 +18,7 @@ from abc import ABC, abstractmethod
 from pcemu.drives.chain import Layer
 from pcemu.drives.commit import commit
 from pcemu.drives.hostfile import Host, HostFile
+from pcemu.drives.lineage import Progress, no_progress
 from pcemu.drives.locks import lock_file
 from pcemu.drives.open import open_layer
 from pcemu.drives.probe import Format
@@ -25,6 +26,8 @@ from pcemu.drives.raw import FlatDrive
 from pcemu.drives.sparse import SparseLayer
 from pcemu.errors import ImageAccessError
 from pcemu.session.session import Session
+
+LOOK = 0.05  # s between two looks how far it is
 
 
 class _OwnImages(Host):
@@ -58,11 +61,12 @@ class Background(ABC):
     def poll(self) -> bool:
         """Go on with the next part when the last is done; the guest must stand still meanwhile."""
 
-    def wait(self) -> None:
-        """Return when it is done."""
+    def wait(self, progress: Progress = no_progress) -> None:
+        """Return when it is done; ``progress`` is told how far it is."""
         while not self.poll():
+            progress(self.done, self.total)
             if self._thread is not None:
-                self._thread.join()
+                self._thread.join(LOOK)
 
     def cancel(self) -> None:
         """Stop as soon as possible; what has begun is finished by the next commit or start."""

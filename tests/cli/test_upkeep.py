@@ -178,6 +178,20 @@ def test_the_user_may_commit_at_any_time(desk: Desk) -> None:
     assert desk.disk.path.read_bytes()[7 * SECTOR_SIZE :][:SECTOR_SIZE] == ONE
 
 
+def test_a_commit_can_be_waited_for_and_the_session_goes_on(desk: Desk) -> None:
+    upkeep = desk.upkeep()
+    desk.disk.drive.write(7, ONE)
+    desk.replies = [Reply("commit")]
+    upkeep.commit()
+    upkeep.finish_commits()
+    assert upkeep.committed
+    assert upkeep.activity == ""
+    assert (desk.disk.changed, desk.sector(7)) == (0, ONE)
+    assert desk.disk.path.read_bytes()[7 * SECTOR_SIZE :][:SECTOR_SIZE] == ONE
+    desk.disk.drive.write(8, TWO)
+    assert (desk.disk.changed, desk.sector(8)) == (1, TWO)
+
+
 def test_files_are_chosen_where_there_are_some(desk: Desk) -> None:
     upkeep = desk.upkeep()
     desk.disk.drive.write(7, ONE)

@@ -178,6 +178,31 @@ def test_write_a_note_and_answer_the_question(tmp_path: Path, answer: str, resul
         assert b"Tea at 5? Yes!" in next(folder.glob("branch.*")).read_bytes()
 
 
+def test_a_session_that_was_ended_by_mistake_goes_on(tmp_path: Path) -> None:
+    disk = image(tmp_path / "disk.img", WRITE_SECTOR_2 + ECHO)
+    with Session(disk, "--until", "after all", rows=25, columns=80) as session:
+        session.press("x")
+        session.until("OR")
+        for letter, mistake in zip("ab", ("\x1b", "g"), strict=True):
+            session.host("q")
+            session.until(QUESTION)
+            session.press("\r")  # decides nothing
+            session.press(mistake)
+            session.until(lambda: QUESTION not in session.text)
+            session.press(letter)
+            session.until(letter)
+        session.press(" after all!")  # the script goes on, too
+        session.until("ORab after all!")
+        session.host("q")
+        session.until(QUESTION)
+        session.press("c")
+        assert session.end() == 0
+        session.assert_restored()
+        assert session.after.count("committed") == 1
+    assert disk.read_bytes()[1024:1536] == disk.read_bytes()[:512]
+    assert not Path(f"{disk}.pcemu").exists()
+
+
 def test_much_is_confirmed(tmp_path: Path) -> None:
     path = image(tmp_path / "disk.img", READY + WRITE_SECTOR_2 + IDLE)
     with Session(path) as session:

@@ -11,6 +11,7 @@ import pytest
 
 from pcemu.cli.upkeep import FLUSH_EVERY
 from pcemu.resources import resource
+from pcemu.session.record import State
 from pcemu.session.session import Session as UndoSession
 from tests.frontends.xvfb import Session, Xvfb, matches, open_display
 
@@ -46,7 +47,7 @@ def test_the_question_at_the_end(display: Xvfb, disk: Path, tmp_path: Path, hand
         write(session, "Milk and honey")
         session.host("q")
         session.until_found("forget the changes")
-        session.until(lambda: matches(display.pixels(), GOLDENS / "end.png", 11, 48))
+        session.until(lambda: matches(display.pixels(), GOLDENS / "end.png", 12, 48))
         if hand == "mouse":
             session.click(session.until_found("forget the changes"))
         else:
@@ -79,6 +80,34 @@ def test_the_question_about_an_interrupted_session(
         session.click(session.until_found("go on with them another time"))
         assert session.end() == 0, session.output
         assert "kept" in session.output
+
+
+@pytest.mark.parametrize("hand", ["mouse", "keyboard"])
+def test_a_window_that_was_closed_by_mistake_goes_on(
+    display: Xvfb, disk: Path, tmp_path: Path, hand: str
+) -> None:
+    with Session(display, tmp_path, "--date", DATE, disk) as session:
+        write(session, "Milk")
+        session.close_window()
+        place = session.until_found("back to the guest")
+        if hand == "mouse":
+            session.click(place)
+        else:
+            session.key("Return")  # decides nothing
+            session.key("Escape")
+        session.until(lambda: "back to the guest" not in session.text and "Milk" in session.text)
+        write(session, "Honey")
+        session.close_window()
+        session.until_found("back to the guest")
+        session.close_window()  # nobody answers
+        assert session.end() == 0, session.output
+        assert session.output.count("kept") == 1
+    with UndoSession(disk) as undo:
+        assert undo.found is State.KEPT
+        undo.start()
+        undo.commit()
+    assert b"Milk" in disk.read_bytes()
+    assert b"Honey" in disk.read_bytes()
 
 
 def test_a_window_that_is_closed_instead_of_an_answer_decides_nothing(
@@ -116,7 +145,7 @@ def test_going_back_to_the_first_of_two_checkpoints(
             session.click((x, y + 3 * 32))  # a blank line, checkpoint 2, checkpoint 1
             session.click(session.until_found("go back and restart the guest"))
         else:
-            session.key("Down", "Return")
+            session.key("Down", "Down", "Return")
             session.until_found("RAM")
             session.key("b")
         session.until(lambda: "First" in session.text and "Second" not in session.text)

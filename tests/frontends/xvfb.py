@@ -14,8 +14,11 @@ from pathlib import Path
 from types import TracebackType
 
 import numpy as np
+import Xlib.display
+import Xlib.X
 from numpy.typing import NDArray
 from PIL import Image
+from Xlib.protocol.event import ClientMessage
 
 from pcemu.frontends.cells import CELL_HEIGHT, CELL_WIDTH, CellGrid
 from pcemu.frontends.panels import TEXT
@@ -57,6 +60,17 @@ class Xvfb:
     def xdotool(self, *command: str | int) -> None:
         arguments = ["xdotool", *map(str, command)]
         subprocess.run(arguments, env={**os.environ, "DISPLAY": self.name}, check=True, timeout=60)
+
+    def close_windows(self) -> None:
+        """Ask all windows to close, as a window manager does."""
+        display = Xlib.display.Display(self.name)
+        kind, message = (display.get_atom(name) for name in ("WM_PROTOCOLS", "WM_DELETE_WINDOW"))
+        for window in display.screen().root.query_tree().children:
+            if message in window.get_wm_protocols():
+                data = 32, [message, Xlib.X.CurrentTime, 0, 0, 0]
+                window.send_event(ClientMessage(window=window, client_type=kind, data=data))
+        display.sync()
+        display.close()
 
     def pixels(self) -> Pixels:
         """What the display shows, an array of (height, width, 3)."""
@@ -168,6 +182,10 @@ class Session:
 
     def click(self, point: tuple[int, int]) -> None:
         self.display.xdotool("mousemove", *point, "sleep", "0.1", "click", 1)
+
+    def close_window(self) -> None:
+        """Ask the window to close, as the button of its frame does."""
+        self.display.close_windows()
 
     def end(self) -> int:
         return self.process.wait(PATIENCE)

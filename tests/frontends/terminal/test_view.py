@@ -13,7 +13,7 @@ from pcemu.devices.vga import Vga
 from pcemu.errors import UsageError
 from pcemu.frontends import interactive
 from pcemu.frontends.controls import Controls
-from pcemu.frontends.prompt import BRANCH, COMMIT, DISCARD, KEEP, Answer, Question, Reply
+from pcemu.frontends.prompt import BRANCH, COMMIT, DISCARD, GO_ON, KEEP, Answer, Question, Reply
 from pcemu.frontends.terminal.canvas import Canvas, Look
 from pcemu.frontends.terminal.events import Clicked, Event, HungUp, KeyTyped, Pasted, Pointed, Resized, Wheel
 from pcemu.frontends.terminal.view import FRAME, TerminalView
@@ -243,6 +243,20 @@ def test_a_question_is_answered_and_not_put_away(desk: Desk) -> None:
     desk.terminal.waiting += [KeyTyped("enter"), KeyTyped("esc"), KeyTyped("b"), KeyTyped("esc")]
     desk.terminal.waiting += [KeyTyped("b"), Pasted("ne"), KeyTyped("w"), KeyTyped("enter")]
     assert desk.view.ask(QUESTION) == Reply("branch", "new")
+
+
+def test_the_guest_goes_on_where_it_was_when_the_end_was_a_mistake(desk: Desk) -> None:
+    question = Question("What becomes of these changes?", (COMMIT, DISCARD, GO_ON), escape=GO_ON.word)
+    desk.send(HOST)
+    desk.terminal.waiting.append(KeyTyped("p"))
+    desk.terminal.waiting += [HOST, KeyTyped("q"), KeyTyped("enter"), KeyTyped("esc")]
+    with pytest.raises(SessionEnded):
+        desk.view.update()
+    assert desk.view.ask(question) == Reply(GO_ON.word)
+    desk.terminal.waiting += [KeyTyped("a"), HOST, KeyTyped("p"), KeyTyped("b")]
+    desk.update()  # still paused
+    desk.update()
+    assert desk.codes().hex(" ") == "32 f0 32"
 
 
 def test_what_an_answer_needs_is_told_as_it_was_written(desk: Desk) -> None:

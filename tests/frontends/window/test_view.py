@@ -17,9 +17,9 @@ from pcemu.devices.vga import Vga
 from pcemu.errors import UsageError
 from pcemu.frontends import interactive
 from pcemu.frontends.controls import Controls, switched_off
-from pcemu.frontends.panels import Panel, help_panel, menu_panel, question_panel, work_panel
+from pcemu.frontends.panels import Panel, help_panel, menu_panel, outage_panel, question_panel, work_panel
 from pcemu.frontends.picture import render
-from pcemu.frontends.prompt import BRANCH, COMMIT, DISCARD, KEEP, Answer, Question, Reply
+from pcemu.frontends.prompt import BRANCH, COMMIT, DISCARD, GO_ON, KEEP, Answer, Question, Reply
 from pcemu.frontends.view import SessionEnded
 from pcemu.frontends.window import view as view_module
 from pcemu.frontends.window.display import Display
@@ -31,6 +31,7 @@ from pcemu.testing.vga_modes import COLOUR_80X25, load_palette, program, put, sc
 
 SCALE = 2
 QUESTION = Question("What becomes of these changes?", (COMMIT, DISCARD, KEEP, BRANCH))
+END_QUESTION = Question("What becomes of these changes?", (COMMIT, DISCARD, GO_ON), escape=GO_ON.word)
 HOST = pygame.KSCAN_RCTRL
 
 
@@ -380,11 +381,18 @@ def test_a_reason_to_wait_is_shown_as_long_as_it_holds(desk: Desk) -> None:
     with desk.view.holding("the disk is full"):
         desk.view.wait(0.05)
         desk.update()
-        assert shows_panel(desk, work_panel("the disk is full", 0, 0))
+        assert shows_panel(desk, outage_panel("the disk is full"))
         desk.key(pygame.KSCAN_ESCAPE)
         desk.key(pygame.KSCAN_RETURN, 13, "\r")
         desk.update()
-        assert shows_panel(desk, work_panel("the disk is full", 0, 0))
+        assert shows_panel(desk, outage_panel("the disk is full"))
+        desk.click(desk.on_panel(outage_panel("the disk is full"), "End"))
+        with pytest.raises(SessionEnded):
+            desk.update()
+        desk.key(pygame.KSCAN_ESCAPE)
+        assert desk.view.ask(END_QUESTION) == Reply("go on")
+        desk.update()
+        assert shows_panel(desk, outage_panel("the disk is full"))
     desk.update()
     assert desk.shows_guest()
 
