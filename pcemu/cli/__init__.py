@@ -8,7 +8,7 @@ import click
 
 from pcemu import __version__
 from pcemu.cli.lazy import LazyGroup
-from pcemu.cli.output import complain
+from pcemu.cli.output import complain, lost
 from pcemu.errors import ImageAccessError, PcemuError
 
 INTERRUPTED = 130  # what shells make of SIGINT
@@ -41,7 +41,10 @@ def cli() -> None:
 def main() -> None:
     """The console script: errors that pcemu raises on purpose become one line and an exit code."""
     try:
-        sys.exit(cli.main(prog_name="pcemu", standalone_mode=False))
+        code = cli.main(prog_name="pcemu", standalone_mode=False)
+        if lost():
+            complain(f"stdout: cannot be written: {lost()}; all is done, but not all of its results are told")
+        sys.exit(code or (ImageAccessError.exit_code if lost() else 0))
     except PcemuError as error:
         complain(str(error))
         sys.exit(error.exit_code)

@@ -1,12 +1,15 @@
 """What the commands say: results on stdout, everything else on stderr; colours for people only.
 
 A reader that went away (a closed pipe, a terminal that hung up) is no reason to fail: what a session has to
-do at its end, such as a commit, must still be done.
+do at its end, such as a commit, must still be done. Results that a full disk did not take are told.
+
+Names and paths come from images, which a stranger may have made: nothing in them steers the terminal.
 """
 
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
 import re
 import sys
@@ -15,6 +18,11 @@ from typing import Any, TextIO
 
 import click
 
+GONE = (errno.EPIPE, errno.EIO, errno.ENXIO, errno.ECONNRESET, errno.ESHUTDOWN)
+# All control characters but tabs and ends of lines; of escape sequences, colours are let through.
+CONTROLS = re.compile(r"\x1b(?!\[[0-9;]*m)|[\x00-\x08\x0b-\x1a\x1c-\x1f\x7f-\x9f]")
+
+_lost: OSError | None = None
 _names: dict[str, str] = {}
 _held: list[tuple[TextIO, str, bool, dict[str, Any]]] | None = None
 
@@ -72,14 +80,23 @@ def ask(question: str) -> None:
     _print(sys.stderr, question, newline=False)
 
 
+def lost() -> str:
+    """Why results could not be written; "" when they could, or nobody is there to read them."""
+    return "" if _lost is None else _lost.strerror or str(_lost)
+
+
 def _print(stream: TextIO, text: str, *, newline: bool = True, **style: Any) -> None:
     if _held is not None:
         _held.append((stream, text, newline, style))
         return
+    text = CONTROLS.sub(lambda found: f"\\u{ord(found[0]):04x}", text)  # as JSON has it, too
     # Without a colour setting, click looks whether the stream is a terminal.
     colour = False if os.environ.get("NO_COLOR") else None
     try:
         click.echo(click.style(text, **style) if style else text, stream, newline, color=colour)
-    except OSError:
+    except OSError as error:
+        if stream is sys.stdout and error.errno not in GONE:
+            global _lost
+            _lost = error
         with contextlib.suppress(OSError):  # lest Python complains at exit about what it could not flush
             os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
