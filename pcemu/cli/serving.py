@@ -265,7 +265,7 @@ def _names(paths: Sequence[Path], given: Sequence[str]) -> list[str]:
         )
     names = list(given) or [path.stem for path in paths]
     for name in names:
-        if not name or len(name.encode()) > MAX_NAME or SEPARATOR in name or not name.isprintable():
+        if not (name and name.isprintable()) or len(name.encode()) > MAX_NAME or SEPARATOR in name:
             raise UsageError(
                 f"{name!r}: cannot be an export's name, expected up to {MAX_NAME} bytes without {SEPARATOR}; "
                 f"give another (--name)"

@@ -17,6 +17,7 @@ from enum import Enum
 from typing import Any, NamedTuple
 
 from pcemu.drives.nbd.exports import Export, ExportProvider, ExportRefused
+from pcemu.drives.nbd.replies import encoded
 from pcemu.drives.nbd_protocol import (
     CLIENT_FLAGS,
     CONTEXT_ID,
@@ -36,6 +37,7 @@ from pcemu.drives.nbd_protocol import (
     NBD_FLAG_HAS_FLAGS,
     NBD_FLAG_NO_ZEROES,
     NBD_FLAG_READ_ONLY,
+    NBD_FLAG_SEND_CACHE,
     NBD_FLAG_SEND_DF,
     NBD_FLAG_SEND_FAST_ZERO,
     NBD_FLAG_SEND_FLUSH,
@@ -178,7 +180,7 @@ class _Handshake:
         raise Malformed(f"more than {MAX_OPTIONS} options")
 
     def _skip(self, option: int, length: int) -> Steps:
-        if length > MAX_SKIPPED:
+        if length > MAX_SKIPPED or option == NBD_OPT_EXPORT_NAME:  # which cannot be refused
             raise Malformed(f"an option of {length} bytes")
         while length:
             part = min(length, MAX_OPTION)
@@ -237,10 +239,9 @@ class _Handshake:
     def _list(self, data: bytes) -> Steps:
         _expect_nothing(data)
         for name, description in self._exports.listed():
-            raw = name.encode()
-            yield from self._reply(
-                NBD_OPT_LIST, NBD_REP_SERVER, LENGTH.pack(len(raw)) + raw + description.encode()
-            )
+            raw = encoded(name, NBD_MAX_STRING)
+            rest = encoded(description, NBD_MAX_STRING)
+            yield from self._reply(NBD_OPT_LIST, NBD_REP_SERVER, LENGTH.pack(len(raw)) + raw + rest)
         yield from self._reply(NBD_OPT_LIST, NBD_REP_ACK)
 
     def _contexts(self, option: int, data: bytes) -> Steps:
@@ -282,9 +283,10 @@ class _Handshake:
         facts = [INFO_EXPORT.pack(NBD_INFO_EXPORT, export.size, self._flags(export))]
         facts.append(INFO_BLOCK_SIZE.pack(NBD_INFO_BLOCK_SIZE, 1, PREFERRED_BLOCK, NBD_DEFAULT_MAXIMUM))
         if NBD_INFO_NAME in wanted:
-            facts.append(INFO_TYPE.pack(NBD_INFO_NAME) + export.name.encode())
+            facts.append(INFO_TYPE.pack(NBD_INFO_NAME) + encoded(export.name, NBD_MAX_STRING))
         if NBD_INFO_DESCRIPTION in wanted and export.description:
-            facts.append(INFO_TYPE.pack(NBD_INFO_DESCRIPTION) + export.description.encode())
+            description = encoded(export.description, NBD_MAX_STRING)
+            facts.append(INFO_TYPE.pack(NBD_INFO_DESCRIPTION) + description)
         for fact in facts:
             yield from self._reply(option, NBD_REP_INFO, fact)
         yield from self._reply(option, NBD_REP_ACK)
@@ -297,6 +299,7 @@ class _Handshake:
 
     def _flags(self, export: Export) -> int:
         flags = NBD_FLAG_HAS_FLAGS | NBD_FLAG_SEND_FLUSH | NBD_FLAG_SEND_FUA | NBD_FLAG_CAN_MULTI_CONN
+        flags |= NBD_FLAG_SEND_CACHE
         if self._structured:
             flags |= NBD_FLAG_SEND_DF
         if export.read_only:
@@ -309,7 +312,7 @@ class _Handshake:
         yield Send(OPTION_REPLY.pack(NBD_REP_MAGIC, option, kind, len(data)) + data)
 
     def _refuse(self, option: int, kind: int, why: str) -> Steps:
-        yield from self._reply(option, kind, why.encode()[:NBD_MAX_STRING])
+        yield from self._reply(option, kind, encoded(why, NBD_MAX_STRING))
 
 
 class _Reader:

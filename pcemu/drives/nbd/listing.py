@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import socket
 import ssl
+import struct
 from typing import NamedTuple
 
 from pcemu.drives.nbd.listen import Address
@@ -38,7 +39,9 @@ from pcemu.errors import ImageAccessError
 
 MAX_REPLY = 64 << 10
 MAX_EXPORTS = 10_000
+MAX_REPLIES = 16 << 20  # bytes of all replies to one option
 TIMEOUT = 10.0
+LOCAL_NAME = "localhost"  # in the certificate of a server at a Unix socket
 
 
 class ListedExport(NamedTuple):
@@ -54,9 +57,13 @@ def list_exports(address: Address, tls: ssl.SSLContext | None = None) -> list[Li
     """Ask a server; ImageAccessError says why it does not answer."""
     try:
         with _connect(address) as connected:
-            return _Lister(connected, str(address)).run(tls, address.host)
-    except OSError as error:
-        why = error.strerror or str(error)
+            return _Lister(connected, str(address)).run(tls, address.host or LOCAL_NAME)
+    except struct.error as error:
+        raise ImageAccessError(
+            f"{address}: its reply to an option is too short, expected the list of its exports"
+        ) from error
+    except (OSError, UnicodeError) as error:  # the latter: no host can have this name
+        why = getattr(error, "strerror", None) or str(error)
         raise ImageAccessError(
             f"{address}: {why}, expected an NBD server; is it running, and does it want TLS?"
         ) from error
@@ -88,19 +95,18 @@ class _Lister:
         self._socket.sendall(CLIENT_FLAGS.pack(NBD_FLAG_C_FIXED_NEWSTYLE | no_zeroes))
         if tls is not None:
             self._ask(NBD_OPT_STARTTLS)
-            self._socket = tls.wrap_socket(self._socket, server_hostname=host or None)
+            self._socket = tls.wrap_socket(self._socket, server_hostname=host)
         found = []
         for kind, data in self._ask(NBD_OPT_LIST):
             if kind == NBD_REP_SERVER:
                 (length,) = LENGTH.unpack_from(data)
-                name = data[LENGTH.size : LENGTH.size + length]
-                found.append((name.decode("utf-8", "replace"), data[LENGTH.size + length :]))
-        exports = [self._look(name, text.decode("utf-8", "replace")) for name, text in found]
+                found.append((data[LENGTH.size :][:length], data[LENGTH.size + length :]))
+        exports = [self._look(name, description) for name, description in found]
         self._socket.sendall(OPTION.pack(NBD_OPTS_MAGIC, NBD_OPT_ABORT, 0))
         return exports
 
-    def _look(self, name: str, description: str) -> ListedExport:
-        raw = name.encode()
+    def _look(self, raw: bytes, about: bytes) -> ListedExport:
+        name, description = _harmless(raw), _harmless(about)
         try:
             replies = self._ask(NBD_OPT_INFO, LENGTH.pack(len(raw)) + raw + COUNT.pack(0))
         except ImageAccessError:
@@ -114,17 +120,19 @@ class _Lister:
     def _ask(self, option: int, data: bytes = b"") -> list[tuple[int, bytes]]:
         self._socket.sendall(OPTION.pack(NBD_OPTS_MAGIC, option, len(data)) + data)
         replies: list[tuple[int, bytes]] = []
-        while len(replies) < MAX_EXPORTS:
+        room = MAX_REPLIES
+        while len(replies) < MAX_EXPORTS and room > 0:
             magic, answered, kind, length = OPTION_REPLY.unpack(self._receive(OPTION_REPLY.size))
             if magic != NBD_REP_MAGIC or answered != option or length > MAX_REPLY:
                 raise self._wrong("its reply to an option makes no sense")
             payload = self._receive(length)
+            room -= length
             if kind & NBD_REP_FLAG_ERROR:
-                raise self._wrong(f"it refused: {payload.decode('utf-8', 'replace') or hex(kind)}")
+                raise self._wrong(f"it refused: {_harmless(payload) or hex(kind)}")
             if kind == NBD_REP_ACK:
                 return replies
             replies.append((kind, payload))
-        raise self._wrong(f"it lists more than {MAX_EXPORTS} exports")
+        raise self._wrong(f"it lists more than {MAX_EXPORTS} exports, or {MAX_REPLIES} bytes")
 
     def _receive(self, size: int) -> bytes:
         data = bytearray()
@@ -137,3 +145,8 @@ class _Lister:
 
     def _wrong(self, why: str) -> ImageAccessError:
         return ImageAccessError(f"{self._server}: {why}, expected the list of its exports")
+
+
+def _harmless(text: bytes) -> str:
+    """What the server says, without what a terminal would act upon."""
+    return "".join(letter if letter.isprintable() else "?" for letter in text.decode("utf-8", "replace"))

@@ -44,7 +44,7 @@ class Replies:
 
     def _refuse(self, cookie: int, number: int, why: str = "") -> None:
         if self._structured:
-            message = why.encode()[:MAX_MESSAGE]
+            message = encoded(why, MAX_MESSAGE)
             self._chunk(NBD_REPLY_TYPE_ERROR, cookie, ERROR.pack(number, len(message)) + message)
         else:
             self._put([SIMPLE_REPLY.pack(NBD_SIMPLE_REPLY_MAGIC, number, cookie)])
@@ -66,6 +66,11 @@ class Replies:
             used, self._used = self._used, 0
             if not self._send(self._out[:used]):
                 self._out = memoryview(bytearray(SPACE))
+
+
+def encoded(text: str, most: int) -> bytes:
+    """The beginning of ``text`` in UTF-8, whole letters in at most so many bytes."""
+    return text.encode(errors="replace")[:most].decode(errors="ignore").encode()
 
 
 def number_of(error: BaseException) -> int:

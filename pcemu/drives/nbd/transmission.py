@@ -18,6 +18,7 @@ from pcemu.drives.nbd.replies import DATA_CHUNK, PIECE, SPACE, Replies, number_o
 from pcemu.drives.nbd_protocol import (
     CONTEXT_ID,
     NBD_CMD_BLOCK_STATUS,
+    NBD_CMD_CACHE,
     NBD_CMD_DISC,
     NBD_CMD_FLAG_DF,
     NBD_CMD_FLAG_FAST_ZERO,
@@ -58,6 +59,7 @@ KNOWN_FLAGS = {
     NBD_CMD_WRITE: NBD_CMD_FLAG_FUA,
     NBD_CMD_DISC: NBD_CMD_FLAG_FUA,
     NBD_CMD_FLUSH: NBD_CMD_FLAG_FUA,
+    NBD_CMD_CACHE: NBD_CMD_FLAG_FUA,
     NBD_CMD_TRIM: NBD_CMD_FLAG_FUA,
     NBD_CMD_WRITE_ZEROES: NBD_CMD_FLAG_FUA | NBD_CMD_FLAG_NO_HOLE | NBD_CMD_FLAG_FAST_ZERO,
     NBD_CMD_BLOCK_STATUS: NBD_CMD_FLAG_FUA | NBD_CMD_FLAG_REQ_ONE,
@@ -118,6 +120,8 @@ class Transmission(Replies):
         size = self._export.size
         structured = self._structured
         head = DATA_CHUNK.size if structured else SIMPLE_REPLY.size
+        if not self._room():
+            return at
         while not (self._waiting or self._leaving or self._threads >= MAX_THREADS):
             if self._transfer is not None:
                 if self._used:
@@ -179,6 +183,8 @@ class Transmission(Replies):
 
     def _other(self, data: memoryview, at: int, end: int, request: tuple[int, int, int, int, int]) -> int:
         """Begin any request; where the next one starts, -1 when this one must be looked at again later."""
+        if not self._room():  # a status is much longer than the request for it
+            return -1
         flags, kind, cookie, offset, length = request
         error = self._check(flags, kind, offset, length)
         behind = at + REQUEST_SIZE
@@ -211,6 +217,8 @@ class Transmission(Replies):
                 self._written(cookie, flags)
         elif kind == NBD_CMD_FLUSH:
             self._in_thread(cookie, self._export.flush)
+        elif kind == NBD_CMD_CACHE:
+            self._in_thread(cookie, lambda: self._read_ahead(offset, min(length, NBD_DEFAULT_MAXIMUM)))
         elif kind == NBD_CMD_DISC:
             self._leaving = True
         elif kind == NBD_CMD_BLOCK_STATUS:
@@ -255,6 +263,12 @@ class Transmission(Replies):
         self._export.write(offset, data)
         if flags & NBD_CMD_FLAG_FUA:
             self._export.flush()
+
+    def _read_ahead(self, offset: int, length: int) -> None:
+        """Read a range, for the host or the cache of a remote image to remember; for a thread."""
+        buffer = memoryview(bytearray(min(length, PIECE)))
+        for at in range(offset, offset + length, PIECE):
+            self._export.read(at, buffer[: offset + length - at])
 
     def _zero_or_trim(self, flags: int, kind: int, cookie: int, offset: int, length: int) -> None:
         export = self._export

@@ -51,6 +51,7 @@ def test_nbdinfo_sees_what_there_is(image: Path) -> None:
         assert export["export-size"] == SIZE
         assert export["contexts"] == ["base:allocation"]
         for fact in (
+            "can_cache",
             "can_df",
             "can_fast_zero",
             "can_flush",
@@ -122,6 +123,7 @@ try:
 except nbd.Error as error:
     assert error.errno == "EINVAL", error.errno
 assert len(h.pread(65536, 0, nbd.CMD_FLAG_DF)) == 65536
+h.cache(h.get_size(), 0)
 h.shutdown()
 print("fine")
 """,

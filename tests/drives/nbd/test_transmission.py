@@ -5,12 +5,14 @@ from __future__ import annotations
 import errno
 import os
 import random
+import struct
 import tracemalloc
 from pathlib import Path
 
 import pytest
 
 from pcemu.drives.create import create_differencing
+from pcemu.drives.nbd.exports import Listed
 from pcemu.drives.nbd.handshake import Malformed, Tls
 from pcemu.drives.nbd.replies import PIECE
 from pcemu.drives.open import open_drive
@@ -104,7 +106,8 @@ def test_requests_may_come_in_pieces(step: int) -> None:
         (WRITE_ZEROES, 0, 512, FAST_ZERO | NO_HOLE, ENOTSUP),
         (TRIM, SIZE, 1, 0, EINVAL),
         (FLUSH, 0, 1, 0, EINVAL),
-        (CACHE, 0, 512, 0, EINVAL),
+        (CACHE, SIZE - 511, 512, 0, EINVAL),
+        (CACHE, 0, 512, NO_HOLE, EINVAL),
         (99, 0, 512, 0, EINVAL),
         (BLOCK_STATUS, SIZE - 1, 2, 0, EINVAL),
     ],
@@ -198,6 +201,53 @@ def test_no_more_is_read_than_the_client_takes() -> None:
     link.room = True
     link.feed(request(READ, 10, 0, 512))
     assert content(link.replies()[10].parts) == model[:512]
+
+
+@pytest.mark.parametrize("kind", [READ, BLOCK_STATUS])
+def test_who_takes_no_replies_gets_no_more_however_small_they_are(kind: int) -> None:
+    """Nor are they kept for it: the server's memory would be the client's to fill."""
+    link, _ = link_with()
+    link.room = False
+    for number in range(100):  # each arrives by itself
+        link.feed(request(kind, number, 0, 512))
+    assert link.largest == 0
+    link.room = True
+    link.feed(request(READ, 100, 0, 512))
+    assert len(link.replies()) == 101
+
+
+def test_a_client_that_stops_taking_replies_stops_all_that_arrived_together() -> None:
+    link, _ = link_with()
+    taken = 0
+
+    def send(data: memoryview) -> bool:
+        nonlocal taken
+        taken += len(data)
+        link.room = False
+        return True
+
+    link.transmission._send = send
+    link.feed(b"".join(request(BLOCK_STATUS, number, 0, 512) for number in range(11_000)))
+    assert taken <= PIECE + 1024
+
+
+def test_a_range_is_read_ahead_when_the_client_asks(tmp_path: Path) -> None:
+    """In a thread, as it may take long; and not more than a read may ask for, though it names all."""
+
+    class Watched(MemoryDrive):
+        def read(self, lba: int, buffer: bytearray | memoryview) -> None:
+            read.append((lba, len(buffer) // 512))
+            super().read(lba, buffer)
+
+    read: list[tuple[int, int]] = []
+    link = Link(Watched(80 << 11))
+    assert link.ask(CACHE, 700, 5000) == (0, [], [])
+    assert read == [(1, 11)]
+    read.clear()
+    assert link.ask(CACHE, 0, 80 << 20).error == 0
+    assert sum(count for _, count in read) == 32 << 11
+    assert max(count for _, count in read) * 512 <= PIECE
+    assert Link(MemoryDrive(64), read_only=True).ask(CACHE, 0, 512).error == 0
 
 
 def test_a_flush_of_a_thread_holds_up_writes_but_no_reads() -> None:
@@ -354,6 +404,31 @@ def test_damaged_requests_neither_crash_nor_read_beyond_the_export() -> None:
             ended += 1
         assert link.largest <= PIECE + 64
     assert ended
+
+
+def test_the_name_of_an_export_that_is_too_long_ends_the_handshake() -> None:
+    """NBD_OPT_EXPORT_NAME knows no refusal."""
+    with pytest.raises(Malformed):
+        negotiate(b"\0\0\0\3" + option(1, b"x" * 70_000), Exports(Link(MemoryDrive(64)).export))
+
+
+def test_a_refusal_is_cut_between_letters() -> None:
+    """Strings are UTF-8, also those that are cut."""
+    data = struct.pack(">I", 4096) + b"x" + "ü".encode() * 2047 + b"x" + b"\0\0"
+    _, sent, _ = negotiate(b"\0\0\0\3" + option(7, data), Exports(Link(MemoryDrive(64)).export))
+    magic, number, kind, length = struct.unpack_from(">QIII", sent, 18)
+    assert (magic, number, kind) == (0x3E889045565A9, 7, 0x80000006)
+    assert 0 < length <= 4096
+    assert "no such export" in sent[38 : 38 + length].decode() or length == 4096
+
+
+def test_an_image_whose_name_is_no_text_is_listed_all_the_same() -> None:
+    class Odd(Exports):
+        def listed(self) -> list[Listed]:
+            return [Listed("disk", os.fsdecode(b"/images/\xff.img"))]
+
+    _, sent, _ = negotiate(b"\0\0\0\3" + option(3), Odd(Link(MemoryDrive(64)).export))
+    assert sent.count(b"/images/?.img") == 1
 
 
 def test_damaged_handshakes_end_in_an_agreement_or_a_refusal() -> None:
