@@ -106,8 +106,16 @@ def _create(image: Path, form: str, size: int, block_size: int | None) -> None:
 def _create_child(
     image: Path, parent: Path, parent_format: str | None, size: int | None, block_size: int | None
 ) -> None:
+    from pcemu.drives.chain import MAX_OWNERS
     from pcemu.drives.create import create_differencing
+    from pcemu.drives.tree import ancestors_of
 
+    layers = 2 + len(ancestors_of(parent))
+    if layers >= MAX_OWNERS:
+        raise UsageError(
+            f"{image}: would have {layers} layers, expected less than {MAX_OWNERS}; merge some of "
+            f"its parents with `pcemu disk merge`, or flatten {parent}"
+        )
     known = None if parent_format is None else Format(parent_format)
     create_differencing(image, parent, size=size, block_size=block_size, parent_format=known)
 

@@ -36,7 +36,7 @@ from pcemu.drives.geometry import geometry_for
 from pcemu.drives.hostfile import HOST, ZEROS
 from pcemu.drives.raw import FlatDrive
 from pcemu.drives.sparse import PAGE_SECTORS, SparseLayer
-from pcemu.errors import UsageError
+from pcemu.errors import ImageFormatError
 
 MAX_OWNERS = 256  # the number of an owner is a byte; the zeros below a dynamic base are one
 MAP_MEMORY = 32 << 20
@@ -87,7 +87,8 @@ class Chain:
         zeros = isinstance(layers[0], SparseLayer) or layers[0].sectors < layers[-1].sectors
         if len(layers) + zeros > MAX_OWNERS:
             most = MAX_OWNERS - zeros
-            raise UsageError(f"{len(layers)} layers are too many, expected at most {most}; merge some")
+            name = getattr(layers[-1], "path", "the drive")
+            raise ImageFormatError(f"{name}: has {len(layers)} layers, expected at most {most}; merge some")
         self._layers = list(layers)
         self._head = layers[-1]
         self._number = len(layers) - 1

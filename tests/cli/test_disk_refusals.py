@@ -262,6 +262,20 @@ def test_a_folder_is_no_image(disk: Run, tmp_path: Path) -> None:
     assert "is a directory" in err
 
 
+def test_no_child_is_made_that_would_be_too_deep_to_open(
+    disk: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("pcemu.drives.chain.MAX_OWNERS", 4)
+    create_dynamic("0.vhd", SIZE)
+    for number in (1, 2):
+        assert disk("create", "-q", "-b", f"{number - 1}.vhd", f"{number}.vhd") == (0, "", "")
+    open_drive("2.vhd").close()
+    before = state(tmp_path)
+    code, _, err = disk("create", "-b", "2.vhd", "3.vhd")
+    assert code == 2 and "would have 4 layers, expected less than 4" in err and "pcemu disk merge" in err
+    assert state(tmp_path) == before
+
+
 def test_a_parent_that_is_built_on_the_child_is_refused_as_that(disk: Run, tmp_path: Path) -> None:
     a_family()
     create_differencing("y.vhd", "x.vhd")
