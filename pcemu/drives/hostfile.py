@@ -30,6 +30,7 @@ T = TypeVar("T")
 ZEROS = bytes(1 << 20)
 COPY_SIZE = 1 << 20
 O_PLAIN = getattr(os, "O_BINARY", 0) | getattr(os, "O_CLOEXEC", 0)
+O_AT_ONCE = getattr(os, "O_NONBLOCK", 0)  # what was a file a moment ago may be a FIFO now
 NOT_OFFERED = (errno.ENOSYS, errno.EOPNOTSUPP, errno.ENOTSUP, errno.EINVAL, errno.EXDEV, errno.EPERM)
 REPLACED_TRIES = 5
 SLOW_TO_FREE = 16 << 20
@@ -40,7 +41,7 @@ class HostFile:
     """An open file. Transfers are whole: they end after the last byte, or raise OSError.
 
     ``preadv`` is the bare system call, for the one caller that cannot wait. ``identity`` (device and inode)
-    is known of images.
+    is known of images, as is when they were last ``written`` before they were opened (seconds since 1970).
 
     A sync that fails is the end: the host forgets what it could not write, and a second one would succeed
     without it. So all later ones fail, and when the file is opened again it is read from the medium.
@@ -48,7 +49,7 @@ class HostFile:
 
     __slots__ = (
         "_calls", "_copy", "_pwritev", "_sync_error", "fd", "identity", "is_device", "path", "preadv",
-        "read_only", "unnamed_size",
+        "read_only", "unnamed_size", "written",
     )  # fmt: skip
 
     def __init__(self, calls: SystemCalls, fd: int, path: str, *, read_only: bool) -> None:
@@ -58,6 +59,7 @@ class HostFile:
         self._copy = calls.copy_file_range
         self.fd = fd
         self.identity = (0, 0)
+        self.written = 0.0
         self.is_device = False  # a block device: neither grows nor shrinks, nor gives its name away
         self.path = path
         self.read_only = read_only
@@ -252,8 +254,7 @@ class Host:
         raise ImageAccessError(f"{path}: is replaced again and again, expected it to stay; try again later")
 
     def _open_image(self, path: str, read_only: bool, is_file: bool) -> HostFile:
-        # Not blocking: the path may have become a FIFO after the look at its kind.
-        flags = (os.O_RDONLY if read_only else os.O_RDWR) | O_PLAIN | getattr(os, "O_NONBLOCK", 0)
+        flags = (os.O_RDONLY if read_only else os.O_RDWR) | O_PLAIN | O_AT_ONCE
         try:
             if not is_file:  # opening alone sets some devices going
                 check_kind(path, self.stat(path).st_mode)
@@ -272,6 +273,7 @@ class Host:
             status = file.status()
             check_kind(path, status.st_mode)
             file.identity = (status.st_dev, status.st_ino)
+            file.written = status.st_mtime
             file.is_device = stat.S_ISBLK(status.st_mode)
         except BaseException:
             file.close()
@@ -285,6 +287,7 @@ class Host:
             named = self.stat(file.path)
         except FileNotFoundError:
             return False
+        file.written = named.st_mtime
         return (named.st_dev, named.st_ino) == file.identity
 
     def create(self, path: str) -> HostFile:
@@ -344,10 +347,11 @@ def retried(call: Callable[..., T], *arguments: Any) -> T:
 
 def check_kind(path: str, mode: int) -> None:
     """Refuse what can be no disk image: a folder, a FIFO, a socket, a character device."""
+    if stat.S_ISREG(mode) or stat.S_ISBLK(mode):
+        return
     if stat.S_ISDIR(mode):
         raise ImageFormatError(f"{path}: is a directory, expected a disk image; name a file inside it")
-    if not (stat.S_ISREG(mode) or stat.S_ISBLK(mode)):
-        raise ImageFormatError(f"{path}: is neither a file nor a block device, expected a disk image file")
+    raise ImageFormatError(f"{path}: is neither a file nor a block device, expected a disk image file")
 
 
 HOST = Host()

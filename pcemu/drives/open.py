@@ -89,14 +89,14 @@ def _layer_in(file: HostFile, format: Format | None, host: Host) -> FlatDrive | 
     ends = Ends(file)
     if format is None and not ends.have_vhd_traces():
         return RawDrive.on(file)
-    from pcemu.drives import vhd  # brings construct, which is slow to import
+    from pcemu.drives.vhd import TYPE_NAMES, SparseLayer, open_vhd  # brings construct: slow to import
 
-    layer = vhd.open_vhd(ends)
-    if isinstance(layer, vhd.SparseLayer) and layer.is_cache:
+    layer = open_vhd(ends)
+    if isinstance(layer, SparseLayer) and layer.is_cache:
         from pcemu.drives.remote.drive import open_cached
 
         return open_cached(layer, host)
-    if format is not None and (found := vhd.TYPE_NAMES[layer.footer.type]) != format:
+    if format is not None and (found := TYPE_NAMES[layer.footer.type]) != format:
         layer.close()
         raise ImageFormatError(f"{file.path}: is a {found} VHD, expected {format}; leave the format out")
     return layer

@@ -61,19 +61,19 @@ def claims_of(child: SparseLayer, folder: str) -> Iterator[Claim]:
     """What a child says of its parent's place, in the order to try."""
     for code, data in child.locators:
         if code == layout.LOCATOR_RELATIVE:
-            text = _decode(data, "utf-16-le")
+            text = _wide(data)
             yield Claim("relative locator", text, _native(text, folder))
-    name = _decode(child.header.parent_name, "utf-16-be")
+    name = _wide(child.header.parent_name, "utf-16-be")
     bare = "" if is_url(name) else name.replace("\\", "/").rpartition("/")[2]
     if bare:
         yield Claim("parent name", name, f"{folder}/{bare}")
     for code, data in child.locators:
         if code == layout.LOCATOR_ABSOLUTE:
-            text = _decode(data, "utf-16-le")
+            text = _wide(data)
             path = _cache_of(text) if is_url(text) else _native(text, None)
             yield Claim(ADDRESS if is_url(text) else "absolute locator", text, path)
         elif code == layout.LOCATOR_MAC:
-            url = _decode(data, "utf-8")
+            url = _until_nul(data.decode("utf-8", "surrogateescape"))
             yield Claim("file URL", url, _url_path(url))
 
 
@@ -165,16 +165,12 @@ def _place_beside(claim: Claim, folder: str, host: Host) -> Place | None:
     return Place(path, path, folder, (status.st_dev, status.st_ino), is_file=True)
 
 
-def _decode(data: bytes, encoding: str) -> str:
-    """Up to the first NUL; what cannot be decoded is no path, and is shown as far as it goes."""
-    wide = encoding.startswith("utf-16")
-    try:
-        if wide:
-            text = data[: len(data) // 2 * 2].decode(encoding, "surrogatepass")
-        else:
-            text = data.decode(encoding, "surrogateescape")
-    except UnicodeDecodeError:
-        return data.decode(encoding, "replace").partition("\0")[0]
+def _wide(data: bytes, encoding: str = "utf-16-le") -> str:
+    """Text of two bytes a character; half a one at the end is no part of it."""
+    return _until_nul(data[: len(data) & ~1].decode(encoding, "surrogatepass"))
+
+
+def _until_nul(text: str) -> str:
     return text.partition("\0")[0]
 
 
@@ -248,7 +244,7 @@ def check_parent(
             f"expected at most {child.sectors} as the child has; it is another image: {RELINK}"
         )
     expected = child.header.parent_time
-    found = vhd_time(parent.file.status().st_mtime)
+    found = vhd_time(parent.file.written)
     if expected not in (0, found):
         child.warnings.append(
             f"{child.file.path}: its parent {_called(parent)} was last written at {_date(found)}, expected "

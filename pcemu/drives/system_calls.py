@@ -49,6 +49,11 @@ def _no_copy_file_range(source: int, target: int, count: int, source_offset: int
     raise OSError(errno.ENOSYS, os.strerror(errno.ENOSYS))
 
 
+_close: Callable[[int], None] = os.close
+_fstat: Callable[[int], os.stat_result] = os.fstat
+_stat: Callable[[str], os.stat_result] = os.stat
+_lstat: Callable[[str], os.stat_result] = os.lstat
+_lseek: Callable[[int, int, int], int] = os.lseek  # descriptor, offset, whence: where it is now
 _copy_file_range: Callable[..., int] = getattr(os, "copy_file_range", _no_copy_file_range)
 _preadv: Transfer = getattr(os, "preadv", _read_first)
 _pwritev: Transfer = getattr(os, "pwritev", _write_first)
@@ -61,23 +66,12 @@ class SystemCalls:
         """A descriptor of ``path``."""
         return os.open(path, flags, mode)
 
-    def close(self, fd: int) -> None:
-        """Let go of ``fd``."""
-        os.close(fd)
-
-    def fstat(self, fd: int) -> os.stat_result:
-        """Kind, size and times of an open file."""
-        return os.fstat(fd)
-
-    def stat(self, path: str) -> os.stat_result:
-        """Kind, size and times of what ``path`` names, links followed."""
-        return os.stat(path)  # noqa: PTH116 - a Path costs more than the call
-
-    def lstat(self, path: str) -> os.stat_result:
-        """As :meth:`stat`, of a link itself."""
-        return os.lstat(path)
-
     # The functions themselves, not methods around them: these are hot.
+    close = staticmethod(_close)
+    fstat = staticmethod(_fstat)
+    stat = staticmethod(_stat)
+    lstat = staticmethod(_lstat)
+    lseek = staticmethod(_lseek)
     preadv = staticmethod(_preadv)
     pwritev = staticmethod(_pwritev)
 
@@ -154,10 +148,6 @@ class SystemCalls:
         os.fchmod(fd, stat.S_IMODE(status.st_mode))
         if times:
             os.utime(fd, ns=(status.st_atime_ns, status.st_mtime_ns))
-
-    def lseek(self, fd: int, offset: int, whence: int) -> int:
-        """Used for SEEK_END, SEEK_DATA and SEEK_HOLE."""
-        return os.lseek(fd, offset, whence)
 
     copy_file_range = staticmethod(_copy_file_range)  # (source, target, count, source offset, offset): moved
 

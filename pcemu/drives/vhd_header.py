@@ -30,6 +30,7 @@ MIN_BLOCK_SIZE = 4096
 MAX_BLOCK_SIZE = 256 << 20
 MAX_BAT_ENTRIES = 1 << 23
 MAX_LOCATOR_SIZE = 1 << 16
+NO_ENTRY = np.uint32(NO_BLOCK)  # numpy compares with it faster than with a Python integer
 DAMAGED = "the file is damaged: restore it from a copy"
 
 
@@ -175,7 +176,7 @@ def _read_bat(ends: Ends, footer: Footer, header: Header, end: int) -> array[int
     if sys.byteorder == "little":
         bat.byteswap()
     entries = np.frombuffer(bat, np.uint32)
-    used = entries[entries != NO_BLOCK]
+    used = entries[entries != NO_ENTRY]
     if used.size:
         used.sort()
         _check_blocks(ends.file.path, entries, used, footer, header, end)
@@ -193,16 +194,18 @@ def _check_blocks(
     """``used`` holds the sorted sectors at which blocks start."""
     span = (bitmap_size(header.block_size) + header.block_size) // SECTOR_SIZE
     limit = end // SECTOR_SIZE - span
-    last = int(used[-1])
+    last = used.item(-1)
     if last > limit:
         index = int(np.flatnonzero(entries == last)[0])
         refuse(path, f"BAT entry {index}", f"sector {last}", f"at most {limit}, to end inside the file")
-    _check_apart(path, entries, used, span, structures(footer, header))
-    close = (used[1:] - used[:-1] < span).nonzero()[0]
-    if close.size:
-        first, second = (int(used[close[0] + which]) for which in (0, 1))
-        index = int(np.flatnonzero(entries == second)[-1])
-        refuse(path, f"BAT entry {index}", f"sector {second}", f"one outside the block at sector {first}")
+    if used.item(0) * SECTOR_SIZE < _structures_stop(footer, header):  # else all lie behind those, as usual
+        _check_apart(path, entries, used, span, structures(footer, header))
+    if used.size > 1:
+        closest = int((used[1:] - used[:-1]).argmin())
+        first, second = used.item(closest), used.item(closest + 1)
+        if second - first < span:
+            index = int(np.flatnonzero(entries == second)[-1])
+            refuse(path, f"BAT entry {index}", f"sector {second}", f"one outside the block at sector {first}")
 
 
 def _check_apart(
@@ -213,8 +216,6 @@ def _check_apart(
     places: list[tuple[str, int, int]],
 ) -> None:
     """No block of ``span`` sectors lies on one of ``places``."""
-    if int(used[0]) * SECTOR_SIZE >= max([stop for _, _, stop in places]):
-        return  # all blocks lie behind all structures, as usual
     for name, start, stop in places:
         first, last = start // SECTOR_SIZE, -(-stop // SECTOR_SIZE)
         before = int(np.searchsorted(used, last)) - 1
@@ -237,14 +238,22 @@ def structures(footer: Footer, header: Header) -> list[tuple[str, int, int]]:
     return places
 
 
+def _structures_stop(footer: Footer, header: Header) -> int:
+    """The byte behind the last of :func:`structures`."""
+    stop = max(footer.header_offset + HEADER_SIZE, header.bat_offset + header.bat_entries * BAT_ENTRY_SIZE)
+    for each in header.locators if footer.type == layout.TYPE_DIFFERENCING else ():
+        stop = max(stop, each.data_offset + each.data_length)
+    return stop
+
+
 def end_of_structures(footer: Footer, header: Header, bat: array[int]) -> int:
     """The first sector's offset behind all blocks and structures: the tail footer's place."""
     entries = np.frombuffer(bat, np.uint32)
-    used = entries[entries != NO_BLOCK]
-    ends = [stop for _, _, stop in structures(footer, header)]
+    used = entries[entries != NO_ENTRY]
+    end = _structures_stop(footer, header)
     if used.size:
-        ends.append(int(used.max()) * SECTOR_SIZE + bitmap_size(header.block_size) + header.block_size)
-    return -(-max(ends) // SECTOR_SIZE) * SECTOR_SIZE
+        end = max(end, int(used.max()) * SECTOR_SIZE + bitmap_size(header.block_size) + header.block_size)
+    return -(-end // SECTOR_SIZE) * SECTOR_SIZE
 
 
 def footer_geometry(footer: Footer) -> Geometry | None:

@@ -16,7 +16,6 @@ Importing this costs 60 ms for construct: do it only when a VHD is at hand.
 
 from __future__ import annotations
 
-from operator import itemgetter
 from struct import Struct as Packer
 from typing import Any, NamedTuple
 
@@ -104,56 +103,31 @@ HEADER = Struct(
 )
 
 
-class _Record:
-    """Packs and unpacks one construct declaration fast: 2 µs for a footer, where construct takes 100.
-
-    The values are those of a named tuple ``kind`` with the same fields, in its order.
-    """
-
-    def __init__(self, declaration: Any, kind: Any) -> None:
-        codes, names = [">"], []
-        for field in declaration.subcons:
-            inner = field.subcon
-            fixed = getattr(inner, "fmtstr", None)
-            codes.append(fixed[1:] if fixed else f"{inner.sizeof()}s")
-            names.append(field.name)
-        self.packer = Packer("".join(codes))
-        self._on_disk = itemgetter(*[kind._fields.index(name) for name in names])
-        self._in_tuple = itemgetter(*[names.index(name) for name in kind._fields])
-
-    def unpack(self, data: bytes | bytearray) -> tuple[Any, ...]:
-        values: tuple[Any, ...] = self._in_tuple(self.packer.unpack(data))
-        return values
-
-    def pack(self, values: tuple[Any, ...]) -> bytes:
-        return self.packer.pack(*self._on_disk(values))
-
-
 class Footer(NamedTuple):
-    """A footer's fields that differ among images."""
+    """A footer's fields, in the order on disk."""
 
-    header_offset: int
-    time: int
-    creator: bytes
-    original_size: int
-    current_size: int
-    cylinders: int
-    heads: int
-    sectors_per_track: int
-    type: int
-    unique_id: bytes
+    cookie: bytes = FOOTER_COOKIE
     features: int = FEATURES_RESERVED
     version: int = VERSION
-    cookie: bytes = FOOTER_COOKIE
+    header_offset: int = NO_OFFSET
+    time: int = 0
+    creator: bytes = CREATOR_APPLICATION
     creator_version: int = CREATOR_VERSION
     creator_host: bytes = CREATOR_HOST
-    saved_state: int = 0
+    original_size: int = 0
+    current_size: int = 0
+    cylinders: int = 0
+    heads: int = 0
+    sectors_per_track: int = 0
+    type: int = TYPE_FIXED
     checksum: int = 0
+    unique_id: bytes = bytes(16)
+    saved_state: int = 0
     reserved: bytes = bytes(427)
 
     def pack(self) -> bytes:
         """The 512 bytes, with their checksum."""
-        return _pack(_FOOTER, self, CHECKSUM_IN_FOOTER)
+        return _sealed(_FOOTER.pack(*self), CHECKSUM_IN_FOOTER)
 
 
 class Locator(NamedTuple):
@@ -167,51 +141,58 @@ class Locator(NamedTuple):
 
 
 class Header(NamedTuple):
-    """A dynamic header's fields."""
+    """A dynamic header's fields, in the order on disk; of the locators, those in use."""
 
-    bat_offset: int
-    bat_entries: int
-    block_size: int
-    parent_id: bytes = bytes(16)
-    parent_time: int = 0
-    parent_name: bytes = bytes(PARENT_NAME_SIZE)
-    locators: tuple[Locator, ...] = ()
-    version: int = VERSION
     cookie: bytes = HEADER_COOKIE
     data_offset: int = NO_OFFSET
+    bat_offset: int = 0
+    version: int = VERSION
+    bat_entries: int = 0
+    block_size: int = 0
     checksum: int = 0
+    parent_id: bytes = bytes(16)
+    parent_time: int = 0
     reserved1: int = 0
+    parent_name: bytes = bytes(PARENT_NAME_SIZE)
+    locators: tuple[Locator, ...] = ()
     reserved2: bytes = bytes(256)
 
     def pack(self) -> bytes:
         """The 1024 bytes, with their checksum."""
-        locators = b"".join(_LOCATOR.packer.pack(*locator) for locator in self.locators)
-        whole = self._replace(locators=locators.ljust(LOCATOR_COUNT * LOCATOR_SIZE, b"\0"))  # type: ignore[arg-type]
-        return _pack(_HEADER, whole, CHECKSUM_IN_HEADER)
+        locators = b"".join([_LOCATOR.pack(*locator) for locator in self.locators])
+        before, behind = self[:_LOCATORS], self[_LOCATORS + 1 :]
+        return _sealed(_HEADER.pack(*before, locators, *behind), CHECKSUM_IN_HEADER)
 
 
-_FOOTER = _Record(FOOTER, Footer)
-_HEADER = _Record(HEADER, Header)
-_LOCATOR = _Record(LOCATOR, Locator)
+def _packer(declaration: Any) -> Packer:
+    """What reads and writes a construct declaration fast: 1 µs for a footer, where construct takes 100.
+
+    All but integers are left as bytes.
+    """
+    kinds = [field.subcon for field in declaration.subcons]
+    codes = [getattr(kind, "fmtstr", f">{kind.sizeof()}s").removeprefix(">") for kind in kinds]
+    return Packer(">" + "".join(codes))
+
+
+_FOOTER, _HEADER, _LOCATOR = _packer(FOOTER), _packer(HEADER), _packer(LOCATOR)
 _LOCATORS = Header._fields.index("locators")
 
 
-def _pack(record: _Record, values: Any, checksum_offset: int) -> bytes:
-    data = bytearray(record.pack(values))
-    data[checksum_offset : checksum_offset + 4] = bytes(4)
-    data[checksum_offset : checksum_offset + 4] = checksum_of(data, checksum_offset).to_bytes(4, "big")
-    return bytes(data)
+def _sealed(packed: bytes, checksum_offset: int) -> bytes:
+    """The same with the right checksum."""
+    checksum = checksum_of(packed, checksum_offset).to_bytes(4, "big")
+    return packed[:checksum_offset] + checksum + packed[checksum_offset + 4 :]
 
 
 def unpack_footer(data: bytes | bytearray) -> Footer:
     """The fields of 512 (or, from old programs, 511) bytes, unchecked."""
-    return Footer._make(_FOOTER.unpack(bytes(data).ljust(FOOTER_SIZE, b"\0")))
+    return Footer._make(_FOOTER.unpack(data.ljust(FOOTER_SIZE, b"\0")))
 
 
 def unpack_header(data: bytes | bytearray) -> Header:
     """The fields of 1024 bytes, unchecked; the locators that are in use with them."""
     values = _HEADER.unpack(data)
-    entries = _LOCATOR.packer.iter_unpack(values[_LOCATORS])
+    entries = _LOCATOR.iter_unpack(values[_LOCATORS])
     locators = tuple([Locator._make(each) for each in entries if each[0] != LOCATOR_NONE])
     return Header._make((*values[:_LOCATORS], locators, *values[_LOCATORS + 1 :]))
 
