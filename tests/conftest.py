@@ -14,3 +14,8 @@ def require(present: bool, what: str) -> None:
     if os.environ.get("PCEMU_REQUIRE_ORACLES") == "1":
         pytest.fail(f"{what} is missing")
     pytest.skip(f"{what} is missing")
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Long tests come first, so that no process works on one of them while the others have nothing left."""
+    items.sort(key=lambda item: item.get_closest_marker("slow") is None)

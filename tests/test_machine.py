@@ -110,7 +110,7 @@ def test_pace_realtime_keeps_to_the_wall_clock_without_burning_it() -> None:
         started, processor = time.monotonic(), time.process_time()
         pc.run(0.5)
         assert time.monotonic() - started >= 0.45
-        assert time.process_time() - processor < 0.1
+        assert time.process_time() - processor < 0.25
 
 
 # -- interrupts and virtual time ------------------------------------------------------------------------

@@ -74,7 +74,7 @@ def run_probe(drives: list[str], rom: Path | None) -> list[str]:
         command += ["-drive", f"{drive},format=raw,if=ide,cache=unsafe"]
     if rom is not None:
         command += ["-bios", str(rom)]
-    run = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
+    run = subprocess.run(command, capture_output=True, text=True, timeout=300, check=False)
     assert run.returncode == DEBUG_EXIT_OK, run.stdout + run.stderr
     lines = run.stdout.splitlines()
     assert lines[-1] == "finished"

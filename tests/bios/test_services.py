@@ -65,7 +65,7 @@ def run_guest(image: bytes, folder: Path, rom: Path | None) -> Run:
     command += ["-device", "isa-debug-exit,iobase=0xf4"]
     if rom is not None:
         command += ["-bios", str(rom)]
-    run = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
+    run = subprocess.run(command, capture_output=True, text=True, timeout=300, check=False)
     assert run.returncode == DEBUG_EXIT_OK, run.stdout + run.stderr
     lines = run.stdout.splitlines()
     assert lines.pop() == "finished"

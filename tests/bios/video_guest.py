@@ -179,7 +179,7 @@ def qemu(disk: Path, rom: Path | None) -> bytes:
     command += ["-device", "isa-debugcon,iobase=0xe9,chardev=debug", "-device", "isa-debug-exit,iobase=0xf4"]
     if rom is not None:
         command += ["-bios", str(rom)]
-    run = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
+    run = subprocess.run(command, capture_output=True, text=True, timeout=300, check=False)
     assert run.returncode == DEBUG_EXIT_OK, run.stdout + run.stderr
     return output.read_bytes()
 

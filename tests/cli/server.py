@@ -52,7 +52,7 @@ class Server:
     def end(self, number: int = signal.SIGINT) -> tuple[int, str]:
         """Send a signal; exit code and stderr."""
         self.process.send_signal(number)
-        _, said = self.process.communicate(timeout=60)
+        _, said = self.process.communicate(timeout=300)
         return self.process.returncode, said
 
 
@@ -62,7 +62,7 @@ def server(folder: Path, *arguments: str | Path) -> Iterator[Server]:
     found = Server(folder, *arguments)
     try:
         if not found.first:
-            raise AssertionError(found.process.communicate(timeout=60)[1])
+            raise AssertionError(found.process.communicate(timeout=300)[1])
         yield found
     finally:
         found.process.kill()

@@ -383,12 +383,12 @@ def test_signals_end_the_session_in_order(tmp_path: Path, name: str, code: int) 
         [sys.executable, "-c", command, "run", *steps, "--on-exit", "commit", disk],
         stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
     )  # fmt: skip
-    deadline = time.monotonic() + 20
+    deadline = time.monotonic() + 120
     while not (console.exists() and console.read_bytes()):
         assert time.monotonic() < deadline
         time.sleep(0.02)
     process.send_signal(signal.Signals[name])
-    out, err = process.communicate(timeout=20)
+    out, err = process.communicate(timeout=120)
     assert process.returncode == code
     assert out.rstrip().endswith("RW")
     assert f"interrupted by {name}" in err

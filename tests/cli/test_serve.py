@@ -174,7 +174,7 @@ def test_protect_asks_at_the_end(base: Path, tmp_path: Path) -> None:
     sock = tmp_path / "nbd.sock"
     command = ["-m", "pcemu", "protect", str(base), "--listen", f"unix:{sock}"]
     child = pexpect.spawn(
-        sys.executable, command, env=environment(tmp_path), encoding="utf-8", timeout=60, cwd=str(tmp_path)
+        sys.executable, command, env=environment(tmp_path), encoding="utf-8", timeout=300, cwd=str(tmp_path)
     )
     child.expect(r"socket=\S+")
     child.expect("Ctrl-C ends it")

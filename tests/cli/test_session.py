@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import io
 import json
 import os
@@ -13,6 +14,7 @@ import pytest
 
 from pcemu import cli
 from pcemu.drives.drive import SECTOR_SIZE
+from pcemu.drives.hostfile import HostFile
 from pcemu.session.record import State
 from pcemu.session.selective import pattern_regex
 from pcemu.session.session import Session
@@ -212,6 +214,34 @@ def test_files_of_a_broken_volume_are_not_committed_one_by_one(pcemu: Pcemu, tmp
     assert "inconsistent" in err
     assert image.data() == before
     assert "inconsistent" in pcemu("show", image.path)[1]
+
+
+def test_a_commit_that_was_cut_off_is_finished_before_anything_else(
+    pcemu: Pcemu, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "disk.img"
+    path.write_bytes(bytes(4 << 20))
+    with Session(path) as session:
+        session.start().write(9, b"9" * SECTOR_SIZE)
+        session.keep()
+
+    def broken(file: HostFile, *arguments: object) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(path))
+
+    with monkeypatch.context() as patch:
+        patch.setattr(HostFile, "copy_from", broken)
+        assert pcemu("commit", path)[0] == 5
+    for command in (["discard", path], ["branch", path, "name"], ["revert", path, "start"]):
+        code, _, err = pcemu(*command)
+        assert code == 5
+        assert "`pcemu session commit` finishes it" in err
+    assert json.loads(pcemu("list", path, "--json")[1])[0]["state"] == "committing"
+    code, out, err = pcemu("commit", path)
+    assert code == 0
+    assert "finishing the commit that was interrupted" in err
+    assert "committed 1 sector" in out
+    assert path.read_bytes()[9 * SECTOR_SIZE :][:SECTOR_SIZE] == b"9" * SECTOR_SIZE
+    assert [each.name for each in tmp_path.iterdir()] == ["disk.img"]
 
 
 def test_nothing_chosen(pcemu: Pcemu, tmp_path: Path) -> None:

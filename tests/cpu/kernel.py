@@ -67,7 +67,7 @@ def program(code: str) -> tuple[bytes, dict[str, int]]:
 
 
 class Board:
-    """A processor with memory and port E9h, about to run ``code``."""
+    """A processor with memory, port E9h and the A20 gate of port 92h, about to run ``code``."""
 
     def __init__(self, code: str, public_state: bool = False) -> None:
         image, self.labels = program(code)
@@ -80,6 +80,10 @@ class Board:
         self.said = bytearray()
         self.bus.attach("console", range(0xE9, 0xEA), lambda r: 0xE9, lambda r, v: self.said.append(v))
         self.cpu = Cpu(self.memory, self.bus, public_state)
+        self.bus.attach("port 92h", range(0x92, 0x93), lambda r: 2 * self.cpu.mmu.a20, self._set_a20)
+
+    def _set_a20(self, register: int, value: int) -> None:
+        self.cpu.mmu.a20 = bool(value & 2)
 
     def run(self, ticks: int = 100_000, slices: int = 50) -> str:
         """Run to HLT; what was said."""
@@ -107,7 +111,7 @@ def qemu_says(code: str) -> str | None:
                 "-nodefaults", "-no-reboot", "-drive", f"file={disk},format=raw,if=ide",
                 "-debugcon", f"file:{said}", "-device", "isa-debug-exit,iobase=0x501,iosize=2",
             ],
-            timeout=20, check=False, capture_output=True,
+            timeout=120, check=False, capture_output=True,
         )  # fmt: skip
         text = said.read_text("latin-1")
     return text[text.index("\0") + 1 :] if "\0" in text else text

@@ -324,3 +324,109 @@ show:   mov     eax, cs
         [0x8A, 0x92, 0x6600 - 20], [0x99, 0xA1, 0x6500 - 20], [0x08, 0x10, INNER_STACK - 20]
     )  # fmt: skip
     assert seen == [two, one, zero, one, two, [0x33, USER_SS, USER_STACK]]
+
+
+# A user interrupts himself until the way to the handler is known well, then changes a part of it. How, and
+# which handler is then entered, with which SS and which top of the stack
+CHANGES = [
+    ("nop", 1, 0x10, INNER_STACK),
+    ("mov word [idt + 0x30 * 8], second - $$ + 0x7E00", 2, 0x10, INNER_STACK),
+    ("mov word [gdt + SPARE + 2], third - second", 3, 0x10, INNER_STACK),  # base of the code segment
+    ("mov word [idt + 0x30 * 8 + 2], CODE32", 2, 0x10, INNER_STACK),
+    ("mov dword [tss + 4], INNER_STACK - 0x100", 2, 0x10, INNER_STACK - 0x100),
+    ("mov word [tss + 8], SPARE + 8", 2, 0x90, INNER_STACK - 0x100),
+    ("int 0x31", 2, 0x10, INNER_STACK - 0x200),  # LTR
+    ("int 0x32", 1, 0x10, INNER_STACK - 0x200),  # LIDT
+]
+
+
+def test_what_a_gate_leads_to_may_change(runner: Runner) -> None:
+    changes = "\n".join(f"{change}\ncall twice" for change, *_ in CHANGES)
+    code = f"""{IDT_48_TO_63}
+        mov     dword [gdt + SPARE], 0xFFFF
+        mov     dword [gdt + SPARE + 4], 0xCF9B00
+        mov     dword [gdt + SPARE + 8], 0xFFFF
+        mov     dword [gdt + SPARE + 12], 0xCF9300
+        GATE    0x30, SPARE, first, 0xEE
+        GATE    0x31, CODE32, load_task, 0xEE
+        GATE    0x32, CODE32, load_gates, 0xEE
+        mov     esi, idt
+        mov     edi, gates
+        mov     ecx, 64 * 2
+        rep     movsd
+        mov     dword [gates + 0x30 * 8], CODE32 << 16 | (first - $$ + 0x7E00)
+        mov     dword [tss_b + 4], INNER_STACK - 0x200
+        mov     dword [tss_b + 8], DATA32
+        TRY
+        USER    user, 0x3002
+user:   {changes}
+        and     byte [gates + 0x30 * 8 + 5], 0x7F       ; absent
+fault:  int     0x30
+        END_TRY
+        jmp     finish
+twice:  int     0x30
+        int     0x30
+        call    newline
+        ret
+first:  mov     eax, 1
+        jmp     show
+second: mov     eax, 2
+        jmp     show
+third:  mov     eax, 3
+show:   call    hex
+        mov     eax, ss
+        call    hex
+        mov     eax, esp
+        call    hex
+        iretd
+load_task:
+        mov     ax, TSS32_B
+        ltr     ax
+        iretd
+load_gates:
+        lidt    [gates_register]
+        iretd
+gates_register: dw 64 * 8 - 1
+        dd      gates
+        align   8
+gates:  times   64 dq 0
+"""
+    *lines, fault = ([int(field, 16) for field in line.split()] for line in runner.says(code))
+    assert lines == [[handler, ss, top - 20] * 2 for _, handler, ss, top in CHANGES]
+    assert fault[:3] == [11, VECTOR * 8 | 2, program(code)[1]["fault"]]
+
+
+def test_the_table_of_gates_behind_address_line_20(runner: Runner) -> None:
+    code = f"""{IDT_48_TO_63}
+        GATE    0x30, CODE32, first, 0x8E
+        mov     esi, idt
+        mov     edi, 0x110000
+        mov     ecx, 64 * 2
+        rep     movsd
+        GATE    0x30, CODE32, second, 0x8E
+        mov     esi, idt
+        mov     edi, 0x10000
+        mov     ecx, 64 * 2
+        rep     movsd
+        mov     dword [idt_register + 2], 0x110000
+        lidt    [idt_register]
+        call    twice
+        mov     al, 0
+        out     0x92, al
+        call    twice
+        mov     al, 2
+        out     0x92, al
+        call    twice
+        jmp     finish
+twice:  int     0x30
+        int     0x30
+        call    newline
+        ret
+first:  mov     eax, 1
+        call    hex
+        iretd
+second: mov     eax, 2
+        call    hex
+        iretd
+"""
+    runner.expects(code, [[1, 1], [2, 2], [1, 1]])

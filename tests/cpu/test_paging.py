@@ -482,6 +482,54 @@ again:  mov     ebx, PAGES
     assert numbers(runner.says(code)) == [[total]]
 
 
+def test_the_table_of_gates_may_be_on_another_page(runner: Runner) -> None:
+    """INT 20h twice; then by another page table entry, and by another directory."""
+    code = paged("""
+        GATE    0x20, CODE32, first, 0x8E
+        mov     esi, idt
+        mov     edi, FRAME
+        mov     ecx, 48 * 2
+        rep     movsd
+        mov     dword [PTE_0], FRAME + 7
+        mov     dword [PTE_1], FRAME + 0x1007
+        mov     dword [idt_register + 2], PAGES
+        lidt    [idt_register]
+        call    twice
+        GATE    0x20, CODE32, second, 0x8E
+        mov     esi, idt
+        mov     edi, PAGES + 0x1000
+        mov     ecx, 48 * 2
+        rep     movsd
+        mov     dword [PTE_0], FRAME + 0x1007
+        call    flush
+        call    twice
+        mov     esi, DIRECTORY
+        mov     edi, FRAME + 0x2000
+        mov     ecx, 1024
+        rep     movsd
+        mov     esi, TABLE_1
+        mov     ecx, 1024
+        rep     movsd
+        mov     dword [FRAME + 0x2004], FRAME + 0x3007
+        mov     dword [FRAME + 0x3000], FRAME + 7
+        mov     eax, FRAME + 0x2000
+        mov     cr3, eax
+        call    twice
+        jmp     finish
+twice:  int     0x20
+        int     0x20
+        call    newline
+        ret
+first:  mov     eax, 1
+        call    hex
+        iretd
+second: mov     eax, 2
+        call    hex
+        iretd
+""")
+    assert numbers(runner.says(code)) == [[1, 1], [2, 2], [1, 1]]
+
+
 def test_the_processors_own_accesses_are_supervisor_accesses(runner: Runner) -> None:
     """A user loads segment registers and is interrupted while GDT, IDT, TSS and kernel stack are not his."""
     code = paged("""

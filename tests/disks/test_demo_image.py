@@ -26,7 +26,7 @@ TEXT_MEMORY = 0xB8000
 LIST_ROW = 5
 MESSAGE_ROW, PROMPT_ROW = 22, 23
 WHITE_ON_RED = 0x4F
-PATIENCE = 20.0  # seconds
+PATIENCE = 120.0  # seconds
 
 
 class Guest:

@@ -20,7 +20,7 @@ ENVIRONMENT = {**os.environ, "MTOOLS_SKIP_CHECK": "1", "TZ": "UTC"}
 def run(program: str, *arguments: str | Path) -> str:
     require(shutil.which(program) is not None, program)
     done = subprocess.run(
-        [program, *map(str, arguments)], check=True, capture_output=True, timeout=60, env=ENVIRONMENT
+        [program, *map(str, arguments)], check=True, capture_output=True, timeout=300, env=ENVIRONMENT
     )
     return done.stdout.decode("utf-8", "replace")
 

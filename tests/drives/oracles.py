@@ -14,7 +14,7 @@ QEMU, SEVEN_ZIP, VHDIINFO = "qemu-img", "7zz", "vhdiinfo"
 def run(*command: str | Path) -> bytes:
     """The output of another program."""
     require(shutil.which(str(command[0])) is not None, str(command[0]))
-    return subprocess.run(command, check=True, capture_output=True, timeout=60).stdout
+    return subprocess.run(command, check=True, capture_output=True, timeout=300).stdout
 
 
 def qemu_agrees(image: Path, model: bytes | bytearray, form: str = "vpc") -> None:

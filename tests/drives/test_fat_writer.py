@@ -80,7 +80,7 @@ class Disk:
         self.drive.flush()
         require(shutil.which("mtype") is not None, "mtype")
         command = ["mtype", "-i", f"{self.path}@@{self.start * SECTOR_SIZE}", f"::{name}"]
-        return subprocess.run(command, check=True, capture_output=True, timeout=60).stdout
+        return subprocess.run(command, check=True, capture_output=True, timeout=300).stdout
 
 
 def write(writer: FatWriter, folder: int, name: str, data: bytes) -> None:

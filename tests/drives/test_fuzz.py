@@ -39,7 +39,7 @@ from tests.drives.proof import scaled
 SHARDS = 20  # for pytest-xdist to spread
 CASES = scaled(150, 10_000)  # in each
 SECTORS = 64
-TOO_LONG = 10  # seconds for one image
+TOO_LONG = 60  # seconds for one image
 MEMORY = 256 << 20  # bytes that one image may take
 COMPARE_EVERY = 16
 
@@ -95,9 +95,9 @@ class GuardedCalls(SystemCalls):
 class Fuzzer:
     """Damages one image of a folder after the other, and mends it."""
 
-    def __init__(self, folder: Path, seed: int) -> None:
+    def __init__(self, folder: Path) -> None:
         self.folder = folder
-        self.rng = random.Random(seed)
+        self.rng = random.Random()
         self.good = make_images(folder)
         calls = GuardedCalls(folder)
         calls.images = {str(folder / name) for name in self.good}
@@ -353,15 +353,14 @@ def bounded() -> Iterator[None]:
 
 @pytest.mark.parametrize("shard", range(SHARDS))
 def test_damaged_images_are_refused_or_read_within_bounds(shard: int, tmp_path: Path, bounded: None) -> None:
-    fuzzer = Fuzzer(tmp_path, shard)
+    fuzzer = Fuzzer(tmp_path)
     for number in range(CASES):
         signal.setitimer(signal.ITIMER_REAL, TOO_LONG)
-        state = fuzzer.rng.getstate()
         try:
+            fuzzer.rng.seed(shard * CASES + number)  # so that a case can be tried alone
             fuzzer.one(number)
         except BaseException as error:
-            fuzzer.rng.setstate(state)
-            error.add_note(f"shard {shard}, case {number}: {fuzzer.damaged()[0]}")
+            error.add_note(f"shard {shard}, case {number}")
             raise
     fuzzer.close()
     print(dict(fuzzer.outcomes))

@@ -45,7 +45,7 @@ def program() -> Iterator[subprocess.Popen[bytes]]:
         yield process
         assert process.stdin is not None
         process.stdin.close()
-        assert process.wait(10) == 0
+        assert process.wait(120) == 0
 
 
 def ask(program: subprocess.Popen[bytes], *words: object) -> Iterator[tuple[bytes, int]]:

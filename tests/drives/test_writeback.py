@@ -28,7 +28,7 @@ class Counting(SystemCalls):
     def start_writeback(self, fd: int) -> None:
         os.fstat(fd)  # it is open still
         self.begun += 1
-        self.gate.wait(10)
+        self.gate.wait(120)
 
 
 def test_a_large_commit_writes_out_on_its_way(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -25,7 +25,7 @@ def image(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def fleet(*arguments: str | Path) -> subprocess.CompletedProcess[str]:
     command = [sys.executable, "-m", "pcemu.examples.fleet", *map(str, arguments)]
-    return subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False, timeout=300)
+    return subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False, timeout=590)
 
 
 def digest(path: Path) -> str:

@@ -132,7 +132,7 @@ class HostView:
 
     def _run(self, program: str, *arguments: str) -> bytes:
         require(shutil.which(program) is not None, program)
-        return subprocess.run([program, *arguments], check=True, capture_output=True, timeout=60).stdout
+        return subprocess.run([program, *arguments], check=True, capture_output=True, timeout=300).stdout
 
     def read(self, name: str) -> bytes:
         """The bytes of a file, named as ``FDOS/BIN/MEM.EXE``."""

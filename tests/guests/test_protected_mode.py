@@ -217,7 +217,7 @@ def configured(image: Path, manager: str, tmp_path_factory: pytest.TempPathFacto
     partition = f"{disk}@@{FIRST_SECTOR * SECTOR}"
     for name in ("FDCONFIG.SYS", "SERVICES.COM", "EXPANDED.COM"):
         command = ["mcopy", "-o", "-i", partition, str(folder / name), f"::{name}"]
-        subprocess.run(command, check=True, capture_output=True, timeout=60)
+        subprocess.run(command, check=True, capture_output=True, timeout=300)
     return disk
 
 

@@ -19,7 +19,7 @@ import pytest
 from pcemu.drives.remote.settings import Settings
 from tests.conftest import require
 
-PATIENCE = 20.0  # s for a server to start
+PATIENCE = 120.0  # s for a server to start
 
 
 def settings_for(folder: Path, **more: object) -> Settings:

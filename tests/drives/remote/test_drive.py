@@ -354,6 +354,23 @@ def test_a_session_on_a_server(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
         drive.close()
 
 
+@pytest.mark.parametrize("only", [(), ("**",)])
+def test_a_commit_to_a_server_is_refused_for_that_also_beside_other_sessions(
+    only: tuple[str, ...], tmp_path: Path
+) -> None:
+    """Not with advice about them, which would lead to the next refusal."""
+    with RangeServer(raw_image()) as server:
+        path = stand_in(server.url)
+        for name in ("alice", "bob"):
+            with Session(path, name) as session:
+                session.start().write(5, b"x" * 512)
+                session.keep()
+        with Session(path, "bob") as session, pytest.raises(ImageAccessError, match="as a branch") as caught:
+            session.start()
+            session.commit_files(only) if only else session.commit()
+        assert "siblings" not in str(caught.value)
+
+
 REQUESTS = st.lists(
     st.one_of(
         st.tuples(st.integers(0, SIZE // 512 - 1), st.integers(1, 2000)),

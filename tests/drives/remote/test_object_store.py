@@ -16,7 +16,7 @@ from tests.drives.remote.servers import RangeServer, free_port, object_store
 
 CONTENT = random.Random(3).randbytes(300_000)
 PLACES = [(0, 300_000), (0, 1), (299_999, 1), (65_536, 65_536), (1, 99_999)]
-TIMEOUT = 20.0
+TIMEOUT = 60.0
 
 
 def check_reads(source: ObjectSource) -> None:
