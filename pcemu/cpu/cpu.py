@@ -17,8 +17,9 @@ from unicorn import x86_const
 
 from pcemu.bus import PortBus
 from pcemu.cpu.control import INTERCEPT_BASE, ControlRegisters
+from pcemu.cpu.corrections import Corrections
 from pcemu.cpu.cpuid import RESET_EDX, cpuid
-from pcemu.cpu.engine import CPUID, NO_CODE, RDTSC, REFUSED, Engine
+from pcemu.cpu.engine import CPUID, NO_CODE, RDTSC, REFUSED, SYSCALL, SYSENTER, Engine
 from pcemu.cpu.faults import (
     DEBUG,
     INVALID_OPCODE,
@@ -30,7 +31,6 @@ from pcemu.cpu.faults import (
 )
 from pcemu.cpu.interrupts import Interrupts
 from pcemu.cpu.io_guard import IoGuard
-from pcemu.cpu.loops import LoopFlags
 from pcemu.cpu.mmu import WRITE_SINK, Mmu
 from pcemu.cpu.open_state import open_state
 from pcemu.cpu.ports import Ports
@@ -98,6 +98,8 @@ FPU_ERROR = 0x80  # ES in the FPU's status word
 _DATA_SEGMENT, _CODE_SEGMENT = 0x9300, 0x9B00  # descriptor flags after reset
 _LDT_SEGMENT, _TSS_SEGMENT = 0x8200, 0x8B00
 _NOWHERE = 1 << 32
+_ALL_BITS = (1 << 64) - 1
+_ESCAPE = 0x0F  # first byte of the opcode
 _UC_CR0, _UC_CR4 = x86_const.UC_X86_REG_CR0, x86_const.UC_X86_REG_CR4
 _UC_EFLAGS = x86_const.UC_X86_REG_EFLAGS
 
@@ -164,7 +166,7 @@ class Cpu:
         self._control = ControlRegisters(state, self.mmu, lambda: self.limit_slice(self.ticks_used + 1))
         self._guard = IoGuard(engine, state)
         self._held: int | None = None  # the budget while a block is to be translated anew
-        self._loop_flags = LoopFlags(engine, state, self.mmu, self._hold)
+        self._corrections = Corrections(engine, state, self.mmu, self._hold, self._guard.refuse_next)
         string_io = StringIo(state, self._ram, self.mmu)
         ports = Ports(bus, state, self.mmu, string_io, self._tasks, self._guard, self._budget, self._fail)
         self._last_invalid = (-1, 0)
@@ -179,6 +181,8 @@ class Cpu:
         engine.hook_ports(ports.on_in, ports.on_out)
         engine.hook_instruction(CPUID, self._on_cpuid)
         engine.hook_instruction(RDTSC, self._on_rdtsc)
+        engine.hook_instruction(SYSCALL, self._on_system_call)
+        engine.hook_instruction(SYSENTER, self._on_system_call)
         self.running = False
         self.reset()
 
@@ -477,6 +481,13 @@ class Cpu:
             self._q[EAX], self._q[EDX] = stamp & 0xFFFFFFFF, stamp >> 32 & 0xFFFFFFFF
         except BaseException as error:
             self._fail(error)
+        return 1
+
+    def _on_system_call(self, uc: int, data: int) -> int:
+        """SYSCALL or SYSENTER, which the engine would pass over, and a Pentium II does not have."""
+        length = self.mmu.instruction().find(_ESCAPE) + 2  # with prefixes
+        self._on_invalid(uc, data)
+        self._q[EIP] = self._q[EIP] - length & _ALL_BITS  # which the engine will add
         return 1
 
 

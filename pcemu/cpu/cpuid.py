@@ -3,7 +3,8 @@
 A Pentium II (family 6, model 3, stepping 3) without what the engine or this package does not do. Present:
 FPU, debugging extensions (I/O breakpoints), 4 MiB pages, time-stamp counter, CMPXCHG8B, global pages, CMOV,
 MMX. Absent, so that no program tries them: virtual-mode extensions, physical addresses beyond 32 bits,
-machine checks, APIC, SYSENTER, MTRRs, model-specific registers, FXSAVE and all of SSE.
+machine checks, APIC, SYSENTER, MTRRs, model-specific registers, performance counters (RDPMC), FXSAVE and all
+of SSE. Instructions of later processors are invalid opcodes.
 
 Intel's application note AP-485, "Processor identification and the CPUID instruction".
 """

@@ -43,6 +43,7 @@ REFUSED = unicorn_const.UC_ERR_EXCEPTION
 # … and when it went on to where no memory is
 NO_CODE = unicorn_const.UC_ERR_FETCH_PROT
 CPUID, RDTSC = x86_const.UC_X86_INS_CPUID, x86_const.UC_X86_INS_RDTSC
+SYSCALL, SYSENTER = x86_const.UC_X86_INS_SYSCALL, x86_const.UC_X86_INS_SYSENTER
 
 # Memory for translated code; when it is full, all is thrown away. Left alone it grows to 1 GiB, and a guest
 # that changes its own code (as the int86() of DOS compilers does for each call) fills that quickly.
@@ -57,6 +58,7 @@ class Engine:
     def __init__(self) -> None:
         open_engine: Any = Uc  # half of the binding is untyped
         self.uc = open_engine(unicorn_const.UC_ARCH_X86, unicorn_const.UC_MODE_32)
+        self.uc.ctl_set_cpu_model(x86_const.UC_CPU_X86_PENTIUM2)  # later instructions are invalid opcodes
         self.uc.ctl_set_tcg_buffer_size(TRANSLATIONS)
         self.handle: ctypes.c_void_p = self.uc._uch
         self._callbacks: list[Any] = []
@@ -125,7 +127,7 @@ class Engine:
         self.hook(unicorn_const.UC_HOOK_INSN, PORT_OUT, write, x86_const.UC_X86_INS_OUT)
 
     def hook_instruction(self, instruction: int, function: Callable[..., int]) -> None:
-        """``function(uc, data)`` for CPUID or RDTSC; 1: it has been done."""
+        """``function(uc, data)`` for CPUID or RDTSC (1: it has been done), SYSCALL or SYSENTER."""
         self.hook(unicorn_const.UC_HOOK_INSN, INSTRUCTION, self.around_hooks(function), instruction)
 
     def hook_unmapped(self, function: Callable[..., bool]) -> None:

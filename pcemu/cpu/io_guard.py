@@ -43,6 +43,11 @@ class IoGuard:
             # The guest wrote DR7 in this very slice, which turned the breakpoints' check off.
             self._engine.stop()
 
+    def refuse_next(self, fault: Fault) -> None:
+        """Called by a hook in front of an instruction: give the guest ``fault`` instead of it."""
+        self.refused, self._saved = fault, {}
+        self._engine.stop()  # is exact there
+
     def settle(self) -> Fault:
         """Put everything back to before the instruction; the fault that is to be delivered."""
         fault, self.refused = self.refused, None

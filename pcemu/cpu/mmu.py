@@ -50,8 +50,8 @@ WRITE_SINK = 0x1_0000_0000
 
 _TOP_START, _TOP_FIRST = TOP_ROM.start, TOP_ROM.start >> PAGE_SHIFT
 
+INSTRUCTION_PREFIXES = frozenset((0x26, 0x2E, 0x36, 0x3E, 0x64, 0x65, 0x66, 0x67, 0xF0, 0xF2, 0xF3))
 # Instructions that read descriptors or the TSS on their own behalf
-_PREFIXES = frozenset((0x26, 0x2E, 0x36, 0x3E, 0x64, 0x65, 0x66, 0x67, 0xF0, 0xF2, 0xF3))
 _SELECTOR_OPCODES = frozenset((0x07, 0x17, 0x1F, 0x8E, 0x9A, 0xC4, 0xC5, 0xCA, 0xCB, 0xCF, 0xEA, 0xFF))
 _SELECTOR_OPCODES_0F = frozenset((0x00, 0x02, 0x03, 0xA1, 0xA9, 0xB2, 0xB4, 0xB5))
 _ESCAPE = 0x0F
@@ -175,7 +175,7 @@ class Mmu:
         if not any(q[base] & ~_PAGE_MASK <= page <= q[base] + d[limit] for base, limit in _SYSTEM_TABLES):
             return False
         opcodes = iter(self.instruction())
-        opcode = next((byte for byte in opcodes if byte not in _PREFIXES), 0)
+        opcode = next((byte for byte in opcodes if byte not in INSTRUCTION_PREFIXES), 0)
         if opcode == _ESCAPE:
             return next(opcodes, 0) in _SELECTOR_OPCODES_0F
         return opcode in _SELECTOR_OPCODES

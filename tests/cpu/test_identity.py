@@ -68,6 +68,54 @@ def test_features_tell_the_truth(bit: int, code: str) -> None:
     assert (line == "none") == bool(FEATURES >> bit & 1)
 
 
+# Of later processors than a Pentium II, or of another maker; at least one byte before the ModRM byte
+LATER_INSTRUCTIONS = {
+    "syscall": "0F 05",
+    "syscall, prefixed": "66 2E 0F 05",
+    "sysret": "0F 07",
+    "sysenter": "0F 34",
+    "sysenter, prefixed": "F3 0F 34",
+    "rdtscp": "0F 01 F9",
+    "xsetbv": "0F 01 D1",
+    "vmrun": "0F 01 D8",
+    "monitor": "0F 01 C8",
+    "femms": "0F 0E",
+    "rdrand eax": "0F C7 F0",
+    "rdseed eax": "0F C7 F8",
+    "lfence": "0F AE E8",
+    "movnti": "0F C3 00",
+    "popcnt": "F3 0F B8 C1",
+    "movbe": "0F 38 F0 00",
+    "crc32": "F2 0F 38 F0 C1",
+    "pshufb": "0F 38 00 C0",
+    "palignr": "0F 3A 0F C1 00",
+    "pxor of SSE2": "66 0F EF C0",
+}
+
+
+@pytest.mark.parametrize("bits", [16, 32])
+def test_instructions_of_later_processors_are_invalid(bits: int) -> None:
+    """At their own address, in real mode and in protected mode."""
+    for name, code in LATER_INSTRUCTIONS.items():
+        opcode = "db " + ", ".join(f"0x{byte}" for byte in code.split())
+        if bits == 32:
+            board = Board(f"TRY\nmov eax, 0x5000\nfault: {opcode}\nEND_TRY\n")
+            (line,) = numbers(board.run())
+            assert line[:3] == [6, 0, board.labels["fault"]], name
+        else:
+            guest = Guest(f"""
+                mov     word [6 * 4], handler
+                mov     word [6 * 4 + 2], 0
+                mov     word [13 * 4], handler
+                mov     word [13 * 4 + 2], 0
+        fault:  {opcode}
+                hlt
+        handler:
+                pop     word [0x2000]
+""")
+            assert guest.run().word() == guest.labels["fault"], name
+
+
 def test_the_id_flag_tells_that_there_is_cpuid() -> None:
     code = "push dword 0x200002\npopfd\npushfd\npop eax\nand eax, 0x200000\ncall hex\n"
     assert numbers(Board(code).run()) == [[0x200000]]
