@@ -9,10 +9,12 @@ from itertools import pairwise
 from pcemu.drives.hostfile import Host
 from pcemu.drives.newfile import exists
 from pcemu.drives.open import open_layers
+from pcemu.drives.probe import Ends
 from pcemu.drives.raw import FlatDrive
 from pcemu.drives.registry import Family, read_child, registered
 from pcemu.drives.replace import remove_image
 from pcemu.drives.sparse import SparseLayer
+from pcemu.drives.vhd_header import read_facts
 from pcemu.errors import ImageAccessError, ImageFormatError, UsageError
 from pcemu.session.folder import SessionFolder, sessions_of
 from pcemu.session.journal import ACTIVE, DriveNote, Journal, JournalDamaged, read_journal
@@ -132,8 +134,10 @@ def refuse_children(folder: SessionFolder, names: Sequence[str], host: Host) -> 
 def refuse_siblings(folder: SessionFolder, fallback: str | None, host: Host) -> bool:
     """Refuse a commit that would change what other sessions of the image are built on.
 
-    True when there are some that preserve: those are made for it.
+    True when there are some that preserve: those are made for it. An image that nobody can write to, such as
+    one on a server, is refused before: there is nothing to be done about its sessions.
     """
+    _expect_writable(folder.image, host)
     sessions = [each for each in sessions_of(folder.image, fallback, host) if each.name != folder.name]
     preserving = [each for each in sessions if _preserves(each, host)]
     others = [_describe(each) for each in sessions if each.drives() and each not in preserving]
@@ -145,11 +149,22 @@ def refuse_siblings(folder: SessionFolder, fallback: str | None, host: Host) -> 
         if child is not None and child.parent is not None and child.parent.real == folder.image:
             others.append(child.path)
     if others:
+        verb = "is" if len(others) == 1 else "are"
         raise UsageError(
-            f"{folder.image}: the commit would change what {', '.join(others)} is built on, expected no "
+            f"{folder.image}: the commit would change what {', '.join(others)} {verb} built on, expected no "
             f"other session; decide that first, or have its sectors preserved (--preserve-siblings)"
         )
     return bool(preserving)
+
+
+def _expect_writable(image: str, host: Host) -> None:
+    file = host.open_image(image, read_only=False, lock=False)
+    try:
+        ends = Ends(file)
+        if ends.have_vhd_traces():
+            read_facts(ends)
+    finally:
+        file.close()
 
 
 def _preserves(folder: SessionFolder, host: Host) -> bool:
