@@ -11,7 +11,7 @@ from pcemu.drives.hostfile import HOST, Host, HostFile
 from pcemu.drives.intents import Intent, read_intent
 from pcemu.drives.lineage import StrPath, told
 from pcemu.drives.locks import holders
-from pcemu.drives.probe import Ends, Format
+from pcemu.drives.probe import Ends, Format, is_raw
 from pcemu.drives.raw import RawDrive
 from pcemu.drives.registry import Child, read_child
 from pcemu.drives.vhd_header import VhdFacts, footer_geometry, read_facts
@@ -53,7 +53,7 @@ def facts_about(path: StrPath, format: Format | None = None, *, host: Host = HOS
         file = host.open_image(path, read_only=True, lock=False)
         try:
             ends = Ends(file)
-            if format is Format.RAW or (format is None and not ends.have_vhd_traces()):
+            if format is Format.RAW or (format is None and is_raw(ends)):
                 return _of_raw(file, host)
             facts = read_facts(ends)
             found = Format(TYPE_NAMES[facts.footer.type])

@@ -8,7 +8,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from pcemu.drives.hostfile import HOST, Host, HostFile
-from pcemu.drives.probe import Ends, Format
+from pcemu.drives.probe import Ends, Format, is_raw
 from pcemu.drives.raw import FlatDrive, RawDrive
 from pcemu.drives.sidecar import is_pending
 from pcemu.errors import ImageAccessError, ImageFormatError
@@ -30,8 +30,9 @@ def open_drive(
 ) -> FlatDrive | Chain:
     """Open an image as a drive: exclusively, its parents shared and read-only, or all shared.
 
-    ``format`` is told from the content when it is None. ``allow_outside`` lets a differencing image name a
-    parent outside its own folder. The drive's ``warnings`` are for the user. Raises ImageError.
+    ``format`` is told from the content when it is None, and a .vhd must be one. ``allow_outside`` lets a
+    differencing image name a parent outside its own folder. The drive's ``warnings`` are for the user.
+    Raises ImageError.
     """
     layers = open_layers(path, read_only=read_only, format=format, allow_outside=allow_outside, host=host)
     if isinstance(layers[-1], FlatDrive):
@@ -87,7 +88,7 @@ def _layer_in(file: HostFile, format: Format | None, host: Host) -> FlatDrive | 
     if format is Format.RAW:
         return RawDrive.on(file)
     ends = Ends(file)
-    if format is None and not ends.have_vhd_traces():
+    if format is None and is_raw(ends):
         return RawDrive.on(file)
     from pcemu.drives.vhd import TYPE_NAMES, SparseLayer, open_vhd  # brings construct: slow to import
 

@@ -7,6 +7,7 @@ from enum import StrEnum
 
 from pcemu.drives.drive import SECTOR_SIZE
 from pcemu.drives.hostfile import HOST, Host, HostFile
+from pcemu.errors import ImageFormatError
 
 COOKIE = b"conectix"
 HEADER_COOKIE = b"cxsparse"
@@ -58,6 +59,23 @@ class Ends:
         return any(self.read(offset, len(COOKIE)) == COOKIE for offset, _ in self.footer_places())
 
 
+def is_raw(ends: Ends) -> bool:
+    """True when nothing in an image file says that it is a VHD.
+
+    Raises ImageFormatError when its name alone says so: a lost VHD used as a raw image would get worse.
+    """
+    if ends.have_vhd_traces():
+        return False
+    path = ends.file.path
+    if ends.size and path.lower().endswith(".vhd"):
+        raise ImageFormatError(
+            f"{path}: has neither a VHD's footer nor its header, expected the word 'conectix' in its last "
+            f"sector, as its name ends in .vhd; restore it from a copy or, if it is a raw image, rename it "
+            f"to .img or use --format raw where a command has it"
+        )
+    return True
+
+
 class Format(StrEnum):
     """The formats that can be opened."""
 
@@ -68,9 +86,9 @@ class Format(StrEnum):
 
 
 def probe(path: str | os.PathLike[str], *, host: Host = HOST) -> Format:
-    """Look at an image, without locking it; raw when nothing in it says that it is a VHD.
+    """Look at an image, without locking it; raw when neither content nor name says that it is a VHD.
 
-    What says so but is damaged raises ImageFormatError: to open it as raw must be asked for.
+    What says so but is none, or damaged, raises ImageFormatError: to open it as raw must be asked for.
     """
     file = host.open_image(os.fspath(path), read_only=True, lock=False)
     try:
@@ -82,7 +100,7 @@ def probe(path: str | os.PathLike[str], *, host: Host = HOST) -> Format:
 def probe_file(file: HostFile) -> Format:
     """As :func:`probe`, for an open file."""
     ends = Ends(file)
-    if not ends.have_vhd_traces():
+    if is_raw(ends):
         return Format.RAW
     from pcemu.drives import vhd_header, vhd_layout  # construct is slow to import, and raw images go without
 

@@ -51,6 +51,10 @@ def not_a_vhd(folder: Path) -> None:
     Path("x.vhd").write_bytes(b"This is a text, and none of whole sectors.\n" * 50)
 
 
+def a_vhd_by_name_alone(folder: Path) -> None:
+    Path("x.vhd").write_bytes(bytes(SIZE))
+
+
 def empty(folder: Path) -> None:
     Path("x.vhd").touch()
 
@@ -130,7 +134,8 @@ def hostile(place: str) -> Callable[[Path], None]:
 
 
 CASES = {
-    "not a VHD, nor raw": Case(not_a_vhd, 4, ("x.vhd", "2150 bytes", "multiple of 512")),
+    "not a VHD, nor raw": Case(not_a_vhd, 4, ("x.vhd", "neither", "'conectix'", "restore it")),
+    "a VHD by name alone": Case(a_vhd_by_name_alone, 4, ("x.vhd", "ends in .vhd", "--format raw")),
     "empty": Case(empty, 4, ("x.vhd", "is empty", "expected")),
     "wrong checksum": Case(wrong_checksum, 4, ("x.vhd", "checksum of the footer", "is 0x", "expected 0x")),
     "wrong checksum of the header": Case(

@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 
 from pcemu.drives import vhd_layout as layout
 from pcemu.drives.create import create_differencing, create_dynamic, create_fixed
+from pcemu.drives.facts import facts_about
 from pcemu.drives.open import open_drive
 from pcemu.drives.probe import Format, probe
 from pcemu.drives.vhd import vhd_geometry
@@ -210,6 +211,22 @@ def test_probing_tells_the_formats_apart(tmp_path: Path, image: Path) -> None:
     as_raw = open_drive(fixed, format=Format.RAW)
     assert as_raw.sectors == (1 << 20) // 512 + 1
     as_raw.close()
+
+
+@pytest.mark.parametrize("name", ["disk.vhd", "DISK.VHD"])
+def test_a_vhd_by_its_name_alone_is_refused_unless_it_is_said_to_be_raw(name: str, tmp_path: Path) -> None:
+    path = tmp_path / name
+    path.write_bytes(b"a boot sector".ljust(1024, b"\x55"))
+    for look in (probe, open_drive, facts_about):
+        with pytest.raises(ImageFormatError, match=r"neither .*expected .*conectix.*rename it to .img"):
+            look(path)
+    open_drive(path, format=Format.RAW).close()
+    assert facts_about(path, Format.RAW).format == Format.RAW
+    child = tmp_path / "child.vhd"
+    create_differencing(child, path, parent_format=Format.RAW)  # which the child remembers
+    open_drive(child).close()
+    path.rename(tmp_path / "disk.img")
+    assert probe(tmp_path / "disk.img") == Format.RAW
 
 
 FUZZED: dict[str, bytes] = {}
