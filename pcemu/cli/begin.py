@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Sequence
+from functools import partial
 
 from pcemu.cli.disks import SessionDisk, look_at, was_interrupted
-from pcemu.cli.on_exit import OnExit, Working, ask_until_sure
+from pcemu.cli.on_exit import OnExit, Working, ask_until_sure, undisturbed
+from pcemu.cli.progress import ProgressBar
 from pcemu.cli.signals import Interrupts
 from pcemu.frontends.prompt import BRANCH, COMMIT, DISCARD, Answer, Asker, Question
 from pcemu.session.record import State
@@ -29,8 +31,8 @@ def begin(
     they were.
     """
     for disk in disks:
-        if disk.found is State.COMMITTING and not quiet:
-            tell(f"{disk.place}: finishing the commit that was interrupted")
+        if disk.found is State.COMMITTING:
+            _finish_commit(disk, interrupts, tell, quiet=quiet, working=working)
         disk.start()
         for warning in disk.session.warnings:
             tell(warning)
@@ -42,6 +44,22 @@ def begin(
             began = time.strftime("%Y-%m-%d %H:%M", time.localtime(disk.session.created))
             what = "interrupted" if was_interrupted(disk) else "kept"
             tell(f"going on with the session of {began}, which was {what}: {disk.changes}")
+
+
+def _finish_commit(
+    disk: SessionDisk,
+    interrupts: Interrupts,
+    tell: Callable[[str], None],
+    *,
+    quiet: bool,
+    working: Working | None,
+) -> None:
+    """Start a session whose commit was interrupted, with the rest of that."""
+    doing = f"{disk.place}: finishing the commit that was interrupted"
+    if not quiet:
+        tell(doing)
+    with (working or partial(ProgressBar, quiet=quiet))(doing) as bar:
+        disk.start(undisturbed(bar, interrupts))
 
 
 def _decide(

@@ -12,6 +12,7 @@ from pcemu.cli.output import spoken
 from pcemu.drives.chain import Chain
 from pcemu.drives.changes import Changes
 from pcemu.drives.changes_text import amount, describe
+from pcemu.drives.lineage import no_progress
 from pcemu.drives.partitions import drive_letters, read_partitions
 from pcemu.drives.registry import Family
 from pcemu.errors import ImageAccessError, UsageError
@@ -47,10 +48,10 @@ class SessionDisk:
     def _open(self) -> Session:
         return Session(self.path, self._name, fallback=session_folder(), allow_outside=self._allow_outside)
 
-    def start(self) -> None:
-        """Begin, or go on where the session stopped."""
+    def start(self, progress: Progress = no_progress) -> None:
+        """Begin, or go on where the session stopped; ``progress`` is of a commit that must be finished."""
         if not self.session.running:
-            self.session.start()
+            self.session.start(progress)
 
     def start_afresh(self) -> None:
         """Begin a new session after the old one was decided."""

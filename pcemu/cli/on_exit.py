@@ -101,7 +101,7 @@ class OnExit:
         for disk in changed:
             sectors = disk.changed
             with self._working(f"Writing the changes into {disk.place}") as bar:
-                disk.session.commit(self._undisturbed(bar), preserve_siblings=self._preserve)
+                disk.session.commit(undisturbed(bar, self._interrupts), preserve_siblings=self._preserve)
             self._say(f"committed {amount(sectors)} to {disk.place}")
 
     def _discard(self, changed: Sequence[SessionDisk]) -> None:
@@ -115,7 +115,7 @@ class OnExit:
             its_name = name if len(changed) == 1 else f"{name}-{number}"
             changes = disk.changes
             with self._working(f"Saving the changes as {its_name}") as bar:
-                path = disk.session.branch(its_name, self._undisturbed(bar))
+                path = disk.session.branch(its_name, undisturbed(bar, self._interrupts))
             self._say(f"saved {changes} as {path}; {disk.place} stays as it is")
 
     def _keep(self, changed: Sequence[SessionDisk]) -> None:
@@ -128,22 +128,23 @@ class OnExit:
                 f"`pcemu session discard {disk.place}`; `pcemu run` goes on with them"
             )
 
-    def _undisturbed(self, bar: Progress) -> Progress:
-        """What shows how far a commit got; when a signal came, the user hears why nothing happens."""
-        said = False
-
-        def progress(done: int, total: int) -> None:
-            nonlocal said
-            bar(done, total)
-            if not said and self._interrupts.number is not None:
-                said = True
-                note("still writing: a commit that has begun is finished")
-
-        return progress
-
     def _say(self, text: str) -> None:
         if not self._quiet:
             note(text)
+
+
+def undisturbed(bar: Progress, interrupts: Interrupts) -> Progress:
+    """What shows how far a commit got; when a signal came, the user hears why nothing happens."""
+    said = False
+
+    def progress(done: int, total: int) -> None:
+        nonlocal said
+        bar(done, total)
+        if not said and interrupts.number is not None:
+            said = True
+            note("still writing: a commit that has begun is finished")
+
+    return progress
 
 
 def ask_at_end(changed: Sequence[SessionDisk], asker: Asker, *, may_go_on: bool = False) -> Reply | None:

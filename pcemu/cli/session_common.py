@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
-from pcemu.cli.disk_common import DISK, OUTSIDE_HELP
+from pcemu.cli.disk_common import DISK, OUTSIDE_HELP, work
 from pcemu.errors import UsageError
 
 if TYPE_CHECKING:
@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
 Command = TypeVar("Command", bound=Callable[..., Any])
 
+GO_ON_COMMITTING = "nothing is lost; commit again, which goes on there"
 ALLOW_OUTSIDE = "pcemu.allow_outside"
 
 disk_argument = click.argument("disk", type=DISK)
@@ -63,8 +64,14 @@ def opened(disk: Path, name: str, *, started: bool = True) -> Iterator[Session]:
                 f"`pcemu session list` shows all"
             )
         kept = session.found is State.KEPT
-        if started:
+        if started and session.found is State.COMMITTING:
+            doing = "finishing the commit that was interrupted"
+            _tell([f"{disk}: {doing}"])
+            with work(doing, GO_ON_COMMITTING, quiet=_quiet()) as progress:
+                session.start(progress)
+        elif started:
             session.start()
+        if started:
             _tell(session.warnings)
         try:
             yield session
@@ -77,9 +84,14 @@ def _tell(warnings: list[str]) -> None:
     """Print what the session warns of, such as an image that was written to, unless that is not wanted."""
     from pcemu.cli.output import note
 
-    if not click.get_current_context().params.get("quiet"):
+    if not _quiet():
         for warning in warnings:
             note(warning)
+
+
+def _quiet() -> bool:
+    """What the running command was told; False where it has no such option."""
+    return bool(click.get_current_context().params.get("quiet"))
 
 
 def session_row(folder: SessionFolder) -> dict[str, Any]:
@@ -94,7 +106,7 @@ def session_row(folder: SessionFolder) -> dict[str, Any]:
     users = folder.holder()
     drives = [Path(path) for path in folder.drives().values()]
     state = "damaged" if journal is None else journal.state
-    if journal is not None and not users and state == "active":
+    if journal is not None and not users and (state == "active" or "commit" in journal.pending):
         state = "committing" if "commit" in journal.pending else "interrupted"
     return {
         "image": folder.image,

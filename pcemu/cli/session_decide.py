@@ -8,7 +8,13 @@ import click
 
 from pcemu.cli.disk_common import common, epilog, say, work
 from pcemu.cli.server_control import ask_server
-from pcemu.cli.session_common import allow_outside, disk_argument, name_option, opened
+from pcemu.cli.session_common import (
+    GO_ON_COMMITTING,
+    allow_outside,
+    disk_argument,
+    name_option,
+    opened,
+)
 
 COMMIT_EPILOG = epilog(r"""
 Examples:
@@ -77,20 +83,19 @@ def commit(
     files: list[str] = []
     selected = bool(only or except_)
     sectors = 0
-    go_on = "nothing is lost; commit again, which goes on there"
     options = {"only": only, "except": except_, "preserve_siblings": preserve_siblings}
     done = ask_server(disk, name, "commit", **options)
     if done is not None:
         files, sectors = done["files"], done["sectors"]
         _say_committed(disk, name, sectors, files, as_json=as_json, quiet=quiet)
         return
-    with opened(disk, name) as session, work("writing", go_on, quiet=quiet) as progress:
+    with opened(disk, name) as session, work("writing", GO_ON_COMMITTING, quiet=quiet) as progress:
         if selected:
             files = session.commit_files(
                 only, except_, preserve_siblings=preserve_siblings, progress=progress
             )
         else:
-            sectors = session.commit(progress, preserve_siblings=preserve_siblings)
+            sectors = session.finished + session.commit(progress, preserve_siblings=preserve_siblings)
     _say_committed(disk, name, sectors, files, as_json=as_json, quiet=quiet)
 
 
@@ -216,7 +221,7 @@ def revert(disk: Path, checkpoint: str, name: str, as_json: bool, quiet: bool) -
 
     Keys of --json: image, session, checkpoint (a number, 0 for the start).
     """
-    with opened(disk, name) as session:
+    with opened(disk, name, started=False) as session:
         number = session.find(checkpoint)
         session.revert(number)
         session.keep()

@@ -10,9 +10,9 @@ from enum import StrEnum
 
 from pcemu.drives.hostfile import HOST, Host
 from pcemu.drives.intents import COMMIT, Intent, read_intent
-from pcemu.drives.lineage import StrPath, refuse_commit
+from pcemu.drives.lineage import StrPath
 from pcemu.drives.replace import remove_image
-from pcemu.errors import ImageNotFoundError, UsageError
+from pcemu.errors import ImageAccessError, ImageNotFoundError, UsageError
 from pcemu.session.files import rebuild, refuse_siblings
 from pcemu.session.folder import DEFAULT_NAME, folder_for, sessions_of
 from pcemu.session.journal import (
@@ -280,9 +280,12 @@ class SessionRecord:
         return refuse_siblings(self.folder, self._fallback, self.host)
 
     def _refuse_half(self) -> None:
-        half = self._half_commit()
-        if half is not None:
-            refuse_commit(half.source, "anything else", self.folder.image, half)
+        if self._half_commit() is not None:
+            raise ImageAccessError(
+                f"{self.image}: a commit of its session {self.name!r} was interrupted, expected it finished "
+                f"before anything else; `pcemu session commit` finishes it, `pcemu session keep` likewise, "
+                f"and keeps what came after it"
+            )
 
     def _save(self) -> None:
         write_journal(self.folder.journal, self._journal, self.host)

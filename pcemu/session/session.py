@@ -56,6 +56,8 @@ class Session(SessionRecord):
     """
 
     _drive: Chain | None = None
+    finished = 0
+    """Sectors that :meth:`recover` brought into the image, the rest of a commit that was interrupted."""
 
     # -- looking ------------------------------------------------------------------------------------
 
@@ -106,9 +108,9 @@ class Session(SessionRecord):
 
     # -- running ------------------------------------------------------------------------------------
 
-    def start(self) -> Chain:
-        """Begin, or go on where the session stopped; the drive for the guest."""
-        self.recover()
+    def start(self, progress: Progress = no_progress) -> Chain:
+        """Begin, or go on where the session stopped, see :meth:`recover`; the drive for the guest."""
+        self.recover(progress)
         if self._journal.drives:
             self._journal.state = ACTIVE
             self._save()
@@ -133,8 +135,8 @@ class Session(SessionRecord):
                 layer.close()
             raise
 
-    def recover(self) -> None:
-        """Finish what a crash interrupted; does nothing when nothing was."""
+    def recover(self, progress: Progress = no_progress) -> None:
+        """Finish what a crash interrupted, a commit too; does nothing when nothing was."""
         if self.found in (State.INTERRUPTED, State.COMMITTING):
             for path in self.folder.drives().values():
                 mend_tail(path, self.host)  # a power loss while it grew
@@ -142,10 +144,12 @@ class Session(SessionRecord):
         pending = self._journal.pending
         half = self._half_commit()
         if exists(self.folder.selection, self.host):
-            self._finish_selection(half)
+            self._finish_selection(half, progress)
             half = None
         if half is not None:
-            commit(half.source, self.image, allow_outside=True, host=self.host)
+            self.finished = commit(
+                half.source, self.image, allow_outside=True, progress=progress, host=self.host
+            )
             own = {os.path.realpath(self._path(drive)): drive.number for drive in self._journal.drives}
             self.forget_committed(own[half.source])
         elif "commit" in pending:
@@ -153,14 +157,21 @@ class Session(SessionRecord):
         elif "revert" in pending:
             self._revert_files(pending["revert"])
         elif "merge" in pending:
-            self._merge_files(pending["merge"], no_progress)
+            self._merge_files(pending["merge"], progress)
         elif "rebase" in pending:
             self.sweep_rebase()
 
-    def _finish_selection(self, half: Intent | None) -> None:
+    def _finish_selection(self, half: Intent | None, progress: Progress) -> None:
         """A commit of chosen files that has begun is finished; another is forgotten."""
         if half is not None:
-            commit(half.source, self.image, preserve_siblings=True, allow_outside=True, host=self.host)
+            commit(
+                half.source,
+                self.image,
+                preserve_siblings=True,
+                allow_outside=True,
+                progress=progress,
+                host=self.host,
+            )
         remove_image(self.folder.selection, self.host)
 
     def _look_after_commit(self, number: int) -> None:
@@ -234,7 +245,10 @@ class Session(SessionRecord):
         """Throw away all that was written after a checkpoint; the guest must start afresh from the drive."""
         if to != BEGINNING and self._note(to).frozen is None:
             raise UsageError(f"{self.image}: drive {to} is no checkpoint, expected one of the frozen ones")
+        self._refuse_half()
         running = self.running
+        if not running:
+            self.recover()
         self._close_drive()
         try:
             self._revert_files(to)
@@ -382,6 +396,7 @@ class Session(SessionRecord):
         ``name`` may be a path; a bare name is taken to be in the image's folder, with ``.vhd``.
         """
         path = branch_path(self.image, name, self.host)
+        self._refuse_half()
         self._close_drive()
         self.recover()
         self._open()
