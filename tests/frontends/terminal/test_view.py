@@ -14,6 +14,7 @@ from pcemu.errors import UsageError
 from pcemu.frontends import interactive
 from pcemu.frontends.controls import Controls
 from pcemu.frontends.prompt import BRANCH, COMMIT, DISCARD, GO_ON, KEEP, Answer, Question, Reply
+from pcemu.frontends.terminal import view as view_module
 from pcemu.frontends.terminal.canvas import Canvas, Look
 from pcemu.frontends.terminal.events import Clicked, Event, HungUp, KeyTyped, Pasted, Pointed, Resized, Wheel
 from pcemu.frontends.terminal.view import FRAME, TerminalView
@@ -138,6 +139,7 @@ class Desk:
 @pytest.fixture
 def desk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Desk:
     monkeypatch.setattr(interactive, "MESSAGE_TIME", 0.0)
+    monkeypatch.setattr(view_module, "DRAWING_SHARE", 0)  # on a busy host drawing takes long
     desk = Desk(tmp_path)
     desk.update()
     return desk
