@@ -190,6 +190,8 @@ class ProtectedDelivery:
         virtual = flags & FLAG_VM
         esp = q[ESP] & 0xFFFFFFFF
         words = [*error, ip & 0xFFFFFFFF, cs, eflags | FLAG_RF if resume else eflags]
+        if virtual and new_level:  # nor through a conforming segment
+            raise Fault(GENERAL_PROTECTION, selector & SELECTOR_IN_ERROR | external)
         inner = new_level < level
         if inner:
             words += esp, ss
@@ -198,8 +200,6 @@ class ProtectedDelivery:
             ss, esp, stack = self._inner_stack(new_level, external)
             base, limit, stack_flags = stack.base, stack.limit, stack.flags
             stack_error = ss & SELECTOR_IN_ERROR | external
-        elif virtual:
-            raise Fault(GENERAL_PROTECTION, selector & SELECTOR_IN_ERROR | external)
         else:
             stack_error = external
         if kind & GATE_IS_32:

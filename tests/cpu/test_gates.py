@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from tests.cpu.kernel import Runner, program
+from tests.cpu.kernel import Board, Runner, program
 
 IF, IOPL3, VM = 0x200, 0x3000, 0x20000
 USER_STACK, INNER_STACK, KERNEL_STACK = 0x6000, 0x6800, 0x7000
@@ -430,3 +430,33 @@ second: mov     eax, 2
         iretd
 """
     runner.expects(code, [[1, 1], [2, 2], [1, 1]])
+
+
+@pytest.mark.parametrize("public", [False, True], ids=["live", "public"])
+def test_virtual_8086_mode_is_left_for_level_0_only(public: bool) -> None:
+    """A gate to level 1 or 2 is refused, whatever the DPL of the gate. QEMU lets it through."""
+    code = IDT_48_TO_63 + """
+        mov     dword [gdt + SPARE], 0xFFFF             ; code and stack of level 1
+        mov     dword [gdt + SPARE + 4], 0xCFBB00
+        mov     dword [gdt + SPARE + 8], 0xFFFF
+        mov     dword [gdt + SPARE + 12], 0xCFB300
+        mov     dword [tss + 0x0C], 0x6500
+        mov     dword [tss + 0x10], SPARE + 8 + 1
+        GATE    0x30, SPARE, handler, 0xEE
+        GATE    6, SPARE, handler, 0x8E
+        TRY
+        VIRTUAL one, 0x3002
+bits 16
+one:    int     0x30
+bits 32
+        END_TRY
+        TRY
+        VIRTUAL two, 0x3002
+bits 16
+two:    ud2
+bits 32
+        END_TRY
+"""
+    board = Board(code, public)
+    seen = [[int(field, 16) for field in line.split()][:3] for line in board.run().splitlines()]
+    assert seen == [[13, 0x88, board.labels["one"]], [13, 0x89, board.labels["two"]]]
