@@ -25,6 +25,7 @@ from pcemu.session.background import LiveCommit, LiveMerge
 from pcemu.session.folder import sessions_of
 from pcemu.session.record import State
 from pcemu.session.session import Session
+from tests.session import kill_program
 
 SECTORS = 16384
 ONE, TWO, THREE, FOUR = (bytes([byte]) * SECTOR_SIZE for byte in b"1234")
@@ -378,63 +379,33 @@ def test_names_of_sessions(image: Path, name: str) -> None:
 
 # -- kills ------------------------------------------------------------------------------------------
 
-KILLED = """
-import os, signal, sys
-from pcemu.drives.hostfile import Host, SystemCalls
-from pcemu.session.session import Session
-
-class Killer(SystemCalls):
-    left = None
-    def _count(self):
-        if self.left is not None:
-            if self.left == 0:
-                os.kill(os.getpid(), signal.SIGKILL)
-            self.left -= 1
-
-def counted(name):
-    def call(self, *arguments, **options):
-        self._count()
-        return getattr(super(Killer, self), name)(*arguments, **options)
-    return call
-
-for name in "open ftruncate fsync fdatasync fsync_dir rename link unlink copy_file_range".split():
-    setattr(Killer, name, counted(name))
-
-calls = Killer()
-session = Session(sys.argv[1], host=Host(calls))
-drive = session.start()
-for lba in range(3):
-    drive.write(100 + lba, bytes([49 + lba]) * 512)
-    session.checkpoint(automatic=True)
-drive.write(103, b"4" * 512)
-drive.flush()
-calls.left = int(sys.argv[3])
-operation = sys.argv[2]
-if operation == "checkpoint":
-    session.checkpoint()
-elif operation == "revert":
-    session.revert(2)
-elif operation == "merge":
-    session.merge(1)
-elif operation == "branch":
-    session.branch("branch")
-else:
-    getattr(session, operation)()
-calls.left = None
-session.close()
-"""
 WRITTEN = {100: ONE, 101: TWO, 102: THREE, 103: FOUR}
 
 
-def killed(image: Path, operation: str, calls: int) -> bool:
+@pytest.fixture(scope="module")
+def program() -> Iterator[subprocess.Popen[str]]:
+    """The program that forks those who are killed."""
+    command = [sys.executable, kill_program.__file__]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
+        yield process
+        assert process.stdin is not None
+        process.stdin.close()
+        assert process.wait(120) == 0
+
+
+def killed(program: subprocess.Popen[str], image: Path, operation: str, calls: int) -> bool:
     """Run an operation and kill it before its call number ``calls``; False when it was done by then."""
-    command = [sys.executable, "-c", KILLED, str(image), operation, str(calls)]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=300, check=False)
-    assert done.returncode in (0, -signal.SIGKILL), done.stderr
-    return done.returncode != 0
+    assert program.stdin is not None and program.stdout is not None
+    program.stdin.write(f"{operation} {calls} {image}\n")
+    program.stdin.flush()
+    code = int(program.stdout.readline())
+    assert code in (0, -signal.SIGKILL)
+    return code != 0
 
 
-def kill_points(operation: str, folder: Path) -> Iterator[tuple[Path, bytes]]:
+def kill_points(
+    program: subprocess.Popen[str], operation: str, folder: Path
+) -> Iterator[tuple[Path, bytes]]:
     """An image for each sampled point at which the operation was killed, and what the image held before."""
     calls = 0
     while True:
@@ -443,7 +414,7 @@ def kill_points(operation: str, folder: Path) -> Iterator[tuple[Path, bytes]]:
         image = place / "disk.img"
         image.write_bytes(bytes(2 << 20))
         before = image.read_bytes()
-        if not killed(image, operation, calls):
+        if not killed(program, image, operation, calls):
             assert calls > 3
             return
         yield image, before
@@ -452,8 +423,10 @@ def kill_points(operation: str, folder: Path) -> Iterator[tuple[Path, bytes]]:
 
 @pytest.mark.slow
 @pytest.mark.parametrize("operation", ["keep", "checkpoint", "merge", "discard", "branch"])
-def test_killed_in_the_middle_of_an_operation(tmp_path: Path, operation: str) -> None:
-    for image, before in kill_points(operation, tmp_path):
+def test_killed_in_the_middle_of_an_operation(
+    program: subprocess.Popen[str], tmp_path: Path, operation: str
+) -> None:
+    for image, before in kill_points(program, operation, tmp_path):
         assert image.read_bytes() == before
         with Session(image) as session:
             if session.found is State.NEW:
@@ -468,10 +441,10 @@ def test_killed_in_the_middle_of_an_operation(tmp_path: Path, operation: str) ->
 
 
 @pytest.mark.slow
-def test_killed_in_the_middle_of_a_commit(tmp_path: Path) -> None:
+def test_killed_in_the_middle_of_a_commit(program: subprocess.Popen[str], tmp_path: Path) -> None:
     """Discard is refused while the image holds half of it; going on ends well."""
     refused = 0
-    for image, before in kill_points("commit", tmp_path):
+    for image, before in kill_points(program, "commit", tmp_path):
         expected = with_sectors(before, WRITTEN)
         with Session(image) as session:
             if session.found is State.COMMITTING:
@@ -490,8 +463,8 @@ def test_killed_in_the_middle_of_a_commit(tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
-def test_killed_in_the_middle_of_going_back(tmp_path: Path) -> None:
-    for image, before in kill_points("revert", tmp_path):
+def test_killed_in_the_middle_of_going_back(program: subprocess.Popen[str], tmp_path: Path) -> None:
+    for image, before in kill_points(program, "revert", tmp_path):
         with Session(image) as session:
             drive = session.start()
             found = {lba: sector(drive, lba) for lba in WRITTEN}
