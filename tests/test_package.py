@@ -49,7 +49,7 @@ def installed(wheel: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     python = folder / BIN / "python"
     install = (sys.executable, "-m", "pip", "--python", python, "install")
     run(*install, "--quiet", "--no-deps", "--no-index", wheel, cwd=folder)
-    packages = run(python, "-c", "import site; print(site.getsitepackages()[-1])", cwd=folder).strip()
+    packages = run(python, "-c", "import sysconfig; print(sysconfig.get_path('purelib'))", cwd=folder).strip()
     Path(packages, "dependencies.pth").write_text("\n".join(site.getsitepackages()), "utf-8")
     return folder / BIN
 
