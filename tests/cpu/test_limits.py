@@ -20,6 +20,19 @@ EXPAND_DOWN = """
         mov     dword [gdt + SPARE + 4], 0x409600
         mov     ax, SPARE
         mov     fs, ax"""
+# A code segment that ends at FFFFh; beyond it is a jump back to where exceptions would lead
+SHORT_CODE = """
+        mov     dword [gdt + SPARE], 0xFFFF
+        mov     dword [gdt + SPARE + 4], 0x409B00
+        mov     byte [0x10000], 0xEA
+        mov     dword [0x10001], .back
+        mov     word [0x10005], CODE32
+        jmp     .on
+.back:  mov     esp, KERNEL_STACK
+        SAY     "none"
+        jmp     [resume]
+.on:
+"""
 # A processor raises the exception that is named; here the access is simply done.
 UNCHECKED = {
     "#GP, read beyond the limit": "mov ax, SMALL\nmov fs, ax\nmov eax, [fs:0x100]",
@@ -37,6 +50,11 @@ UNCHECKED = {
     "#GP, LTR of a null selector": "xor eax, eax\nltr ax",
     "#DB, write to a watched address": "mov eax, 0x5000\nmov dr0, eax\nmov eax, 0xD0702\nmov dr7, eax\n"
     "mov [0x5000], eax\nnop\nxor eax, eax\nmov dr7, eax",
+    "#GP, far return beyond the limit of the code": SHORT_CODE + "push dword SPARE\npush dword 0x10000\nretf",
+    "#GP, IRET beyond the limit of the code": SHORT_CODE + "push dword 2\npush dword SPARE\n"
+    "push dword 0x10000\niretd",
+    "#GP, call gate beyond the limit of the code": SHORT_CODE + "mov dword [gdt + SPARE + 8], SPARE << 16\n"
+    "mov dword [gdt + SPARE + 12], 0x18C00\ncall SPARE + 8:0",
     "#DB, use of debug registers with DR7.GD": "mov eax, 0x2700\nmov dr7, eax\nmov eax, dr0\nxor eax, eax\n"
     "mov dr7, eax",
 }  # fmt: skip
@@ -214,3 +232,80 @@ task:   SAY     "task"
     board = Board(code)
     (line,) = numbers(board.run().splitlines())
     assert line[:3] == [11, 0x60, board.labels["switch"]]
+
+
+def test_a_user_may_enter_virtual_8086_mode_by_iret() -> None:
+    """A processor looks at VM in the flags that IRET takes at level 0 only."""
+    code = """
+        TRY
+        USER    user, 2
+user:   push    dword 0x444
+        push    dword 0x333
+        push    dword 0x222
+        push    dword 0x111
+        push    dword 0
+        push    dword USER_STACK
+        push    dword 0x23002
+        push    dword 0
+        push    dword there
+        iretd
+bits 16
+there:  ud2
+bits 32
+        END_TRY
+"""
+    board = Board(code)
+    (line,) = numbers(board.run().splitlines())
+    assert (line[0], line[2], line[4] & 0x23000) == (6, board.labels["there"], 0x23000)
+
+
+def test_cs_has_the_level_of_a_conforming_segment_behind_a_call_gate() -> None:
+    """A processor puts the level of the program into CS, 3 here; it runs at that."""
+    code = """
+        mov     dword [gdt + SPARE], CONFORMING << 16 | (there - $$ + 0x7E00)
+        mov     dword [gdt + SPARE + 4], 0xEC00
+        mov     dword [resume], finish
+        USER    user, 0x3002
+user:   call    SPARE:0
+there:  mov     eax, cs
+        call    hex
+        mov     eax, ss
+        call    hex
+        int     47
+"""
+    assert Board(code).run().split() == ["00000048", "0000003B"]
+
+
+def test_rf_lasts_beyond_the_next_instruction() -> None:
+    """A processor clears it behind each instruction, and PUSHF never shows it."""
+    code = """
+        push    dword 0x10002
+        push    dword CODE32
+        push    dword there
+        iretd
+there:  nop
+        pushfd
+        pop     eax
+        and     eax, 0x10000
+        call    hex
+"""
+    assert Board(code).run().split() == ["00010000"]
+
+
+@pytest.mark.parametrize("instruction", ["0F 34", "0F 07"], ids=["sysenter", "sysret"])
+def test_system_calls_are_protection_faults_in_real_mode(instruction: str) -> None:
+    """A Pentium II without them raises #UD."""
+    guest = Guest(f"""
+        mov     word [13 * 4], handler
+        mov     word [13 * 4 + 2], 0
+        db      0x{instruction.replace(" ", ", 0x")}
+        hlt
+handler:
+        mov     byte [0x2000], 1
+""")
+    assert guest.run().word() == 1
+
+
+def test_the_undocumented_breakpoint_is_invalid() -> None:
+    """INT1, F1h: a processor raises #DB."""
+    assert Board("TRY\ndb 0xF1\nEND_TRY\n").run().startswith("00000006 ")
