@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
     from pcemu.drives.tree import Node
 
 FOUND = 1  # exit code
+DEEP = 8  # layers that are drawn each further to the right
 Sessions = dict[str, dict[str, Any]]
 
 CHAIN_EPILOG = epilog("""
@@ -61,7 +63,8 @@ def chain(image: Path, allow_outside: bool, as_json: bool, quiet: bool) -> None:
     """Draw the tree that IMAGE is in: its ultimate parent, and all children of that.
 
     Children are looked for in the folders of their parents, and where parents have notes of them. Nothing is
-    locked: images may be in use.
+    locked: images may be in use. Where a tree is deep, an only child stands right below its parent,
+    with an arrow.
     """
     from pcemu.cli.tables import drawn
     from pcemu.drives.tree import tree_of
@@ -70,7 +73,8 @@ def chain(image: Path, allow_outside: bool, as_json: bool, quiet: bool) -> None:
     own = str(image.resolve())
     sessions = _sessions(top)
     document = {"image": str(image), "base": top.path, "tree": _document(top, sessions)}
-    say(drawn(_tree(top, own, sessions)), document, as_json=as_json, quiet=quiet)
+    picture = drawn(_tree(top, lambda node, folder: _label(node, own, folder, sessions.get(node.path))))
+    say(picture, document, as_json=as_json, quiet=quiet)
 
 
 def _sessions(top: Node) -> Sessions:
@@ -89,16 +93,29 @@ def _sessions(top: Node) -> Sessions:
     return found
 
 
-def _tree(
-    node: Node, own: str, sessions: Sessions, tree: Tree | None = None, folder: Path | None = None
-) -> Tree:
+def _tree(top: Node, label: Callable[[Node, Path | None], Text]) -> Tree:
+    from rich.text import Text
     from rich.tree import Tree
 
-    label = _label(node, own, folder, sessions.get(node.path))
-    branch = Tree(label) if tree is None else tree.add(label)
-    for child in node.children:
-        _tree(child, own, sessions, branch, Path(node.path).parent)
-    return branch
+    straight = _depth(top) > DEEP
+
+    def branch(tree: Tree, node: Node, folder: Path) -> None:
+        lines = [label(node, folder)]
+        while straight and len(node.children) == 1:
+            folder, (node,) = Path(node.path).parent, node.children
+            lines.append(Text.assemble("↳ ", label(node, folder)))
+        below = tree.add(Text("\n").join(lines))
+        for child in node.children:
+            branch(below, child, Path(node.path).parent)
+
+    tree = Tree(label(top, None))
+    for child in top.children:
+        branch(tree, child, Path(top.path).parent)
+    return tree
+
+
+def _depth(node: Node) -> int:
+    return 1 + max(map(_depth, node.children), default=0)
 
 
 def _label(node: Node, own: str, folder: Path | None, session: dict[str, Any] | None) -> Text:

@@ -114,7 +114,7 @@ def _create_child(
     if layers >= MAX_OWNERS:
         raise UsageError(
             f"{image}: would have {layers} layers, expected less than {MAX_OWNERS}; merge some of "
-            f"its parents with `pcemu disk merge`, or flatten {parent}"
+            "its parents with `pcemu disk merge`"
         )
     known = None if parent_format is None else Format(parent_format)
     create_differencing(image, parent, size=size, block_size=block_size, parent_format=known)

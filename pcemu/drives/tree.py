@@ -14,6 +14,8 @@ from pcemu.drives.probe import Format
 from pcemu.drives.registry import Child, Family, read_child
 from pcemu.errors import ImageError
 
+MAX_DEPTH = 256  # no more layers than that can be opened
+
 
 class Node(NamedTuple):
     """An image and its children. ``trouble`` says why it cannot be used, "" when it can.
@@ -70,6 +72,8 @@ class _Grower:
 
     def grow(self, path: str, below: frozenset[str]) -> Node:
         """The node of ``path``; ``below`` are its ancestors."""
+        if len(below) >= MAX_DEPTH:
+            return Node(path, None, f"is on {len(below)} layers, expected fewer; merge some of them", ())
         try:
             # A raw parent may hold what looks like a footer: its children know better.
             children = [] if path in below else self._family.built_on(path)

@@ -238,6 +238,20 @@ def test_chain(family: dict[str, Path], ask: Ask, disk: Run) -> None:
     assert "side.vhd  differencing, 6 MiB, empty" in out
 
 
+def test_deep_trees_go_straight_down(disk: Run) -> None:
+    """Else names would be further to the right than a terminal is wide."""
+    disk("create", "-q", "0.vhd", "1M")
+    for number in range(1, 10):
+        disk("create", "-q", "-b", f"{number - 1}.vhd", f"{number}.vhd")
+    disk("create", "-q", "-b", "5.vhd", "side.vhd")
+    lines = disk("chain", "0.vhd")[1].splitlines()
+    shown = [line.partition(".vhd")[0].rpartition("/")[2] for line in lines]
+    assert shown[1:] == [
+        "└── 1", "    ↳ 2", "    ↳ 3", "    ↳ 4", "    ↳ 5",
+        "    ├── 6", "    │   ↳ 7", "    │   ↳ 8", "    │   ↳ 9", "    └── side",
+    ]  # fmt: skip
+
+
 def test_chain_shows_what_is_wrong(family: dict[str, Path], ask: Ask) -> None:
     with Path("base.img").open("r+b") as file:
         file.write(b"changed")

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from pcemu.drives import tree
 from pcemu.drives.create import create_differencing, create_dynamic, create_raw
 from pcemu.drives.hostfile import HOST, Host
 from pcemu.drives.open import open_drive
@@ -91,6 +92,15 @@ def test_what_lies_outside_is_opened_only_when_that_is_allowed(line: list[Path])
     top = tree_of(line[3], allow_outside=True, host=host)
     assert shape(top) == ("away.vhd", ("1.vhd", ("2.vhd", ("3.vhd",))))
     assert not top.trouble and str(away) in calls.opened
+
+
+def test_a_tree_ends_where_nothing_can_be_opened_any_more(
+    line: list[Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(tree, "MAX_DEPTH", 3)
+    nodes = list(tree_of(line[3]).walk())
+    assert [node.trouble for node in nodes[:3]] == ["", "", ""]
+    assert nodes[3].trouble == "is on 3 layers, expected fewer; merge some of them" and len(nodes) == 4
 
 
 def test_the_image_that_was_asked_for_must_be_one(line: list[Path]) -> None:
