@@ -101,12 +101,20 @@ def _look(path: str, host: Host) -> Orphan | None:
 def _look_at_child(child: Child, family: Family, allow_outside: bool, host: Host) -> Orphan | None:
     if child.parent is None:
         return _orphan(child.path, Kind.MISSING, child.missing, host)
+    name = child.parent.path
     if allow_outside or _may_be_opened(child, host):
-        text = _wrong_with_parent(child, child.parent.path, host)
-        if text:
+        raw = Format.RAW if child.kept is not None else None
+        try:
+            parent = facts_about(child.parent.path, raw, host=host)
+            name = parent.url or name  # of a cache people do not know where it lies
+            right = fits(child, parent, look_at(parent.path, host) if raw else None)
+        except ImageError as error:
+            return _orphan(child.path, Kind.CHANGED, str(error), host)
+        if not right:
+            text = f"{name} was changed, or is not the parent it was made for; restore it, or relink"
             return _orphan(child.path, Kind.CHANGED, text, host)
     if child.empty and not family.built_on(child.path):
-        text = f"nothing was written to it since it was made on {child.parent.path}; it can be discarded"
+        text = f"nothing was written to it since it was made on {name}; it can be discarded"
         return _orphan(child.path, Kind.EMPTY, text, host)
     return None
 
@@ -114,18 +122,6 @@ def _look_at_child(child: Child, family: Family, allow_outside: bool, host: Host
 def _may_be_opened(child: Child, host: Host) -> bool:
     found = read_child(child.path, host, allow_outside=False)
     return found is not None and found.parent is not None
-
-
-def _wrong_with_parent(child: Child, path: str, host: Host) -> str:
-    """Why what is where the parent should be is not it; "" when it is."""
-    try:
-        raw = Format.RAW if child.kept is not None else None
-        parent = facts_about(path, raw, host=host)
-        if not fits(child, parent, look_at(path, host) if raw else None):
-            return f"{path} was changed, or is not the parent it was made for; restore it, or relink"
-    except ImageError as error:
-        return str(error)
-    return ""
 
 
 def _orphan(path: str, kind: Kind, text: str, host: Host) -> Orphan:

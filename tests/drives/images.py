@@ -41,7 +41,7 @@ def make_base(path: Path, kind: str, size: int, block_size: int = 2 * MIB) -> No
 def make_stack(folder: Path, name: str, size: int, seed: int = 1) -> tuple[Path, bytearray]:
     """Build a stack whose lower layers are filled at random: the head, and what it must hold."""
     base, *blocks = STACKS[name]
-    path = folder / "base.vhd"
+    path = folder / ("base.img" if base == "raw" else "base.vhd")
     block = int(blocks.pop(0)) if base == "dynamic" else 0
     make_base(path, str(base), size, block)
     model = bytearray(size)

@@ -31,6 +31,7 @@ Launcher = Callable[[Callable[[], object], Done], None]
 
 STATUS_SECTORS = (64 << 20) // SECTOR_SIZE  # looked at for one BLOCK_STATUS, as a chain has to be asked
 MAX_EXTENTS = 1024
+HOLE = 64 << 10  # no file system has larger blocks
 
 
 class ExportRefused(PcemuError):
@@ -136,6 +137,7 @@ class Export:
         self._flushing = threading.Lock()
         self._thread = threading.get_ident()
         self._slow = _is_slow(drive)
+        self._zeroes_fast: bool | None = None
 
     def read(self, offset: int, target: memoryview) -> None:
         """Fill ``target`` from byte ``offset`` on, whole sectors or not; BlockingIOError: ask in a thread."""
@@ -183,6 +185,15 @@ class Export:
         if stop * SECTOR_SIZE < offset + size:
             self.write(stop * SECTOR_SIZE, _ZEROS[: offset + size - stop * SECTOR_SIZE])
 
+    @property
+    def zeroes_fast(self) -> bool:
+        """True when zeros with holes cost less than writing them: where the host punches holes."""
+        if self._zeroes_fast is None:
+            head = self.drive.head if isinstance(self.drive, Chain) else self.drive
+            layer = head if isinstance(head, SparseLayer | FlatDrive) else None
+            self._zeroes_fast = layer is None or _punches_holes(layer.file)
+        return self._zeroes_fast
+
     def trim(self, offset: int, size: int) -> None:
         """Give the space of whole sectors back."""
         first = -(-offset // SECTOR_SIZE)
@@ -226,6 +237,15 @@ def _is_slow(drive: Drive) -> bool:
     layers = drive.layers if isinstance(drive, Chain) else (drive,)
     files = [layer.file for layer in layers if isinstance(layer, SparseLayer | FlatDrive)]
     return any(type(file) is not HostFile for file in files)
+
+
+def _punches_holes(file: HostFile) -> bool:
+    """Can a file get holes? Asked behind its end, where nothing is; of a device nobody knows."""
+    try:
+        SystemCalls().punch_hole(file.fd, -(-file.size() // HOLE) * HOLE, HOLE)
+    except OSError:
+        return False
+    return True
 
 
 _ZEROS = memoryview(bytes(1 << 20))

@@ -248,7 +248,7 @@ class Transmission(Replies):
             return NBD_EOVERFLOW if self._structured else NBD_EINVAL
         if kind == NBD_CMD_BLOCK_STATUS and not self._allocation:
             return NBD_EINVAL
-        if flags & NBD_CMD_FLAG_FAST_ZERO and flags & NBD_CMD_FLAG_NO_HOLE:
+        if flags & NBD_CMD_FLAG_FAST_ZERO and (flags & NBD_CMD_FLAG_NO_HOLE or not self._export.zeroes_fast):
             return NBD_ENOTSUP  # that many zeros have to be written
         return 0
 

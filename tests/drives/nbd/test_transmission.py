@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from pcemu.drives.create import create_differencing
+from pcemu.drives.hostfile import SystemCalls
 from pcemu.drives.nbd.exports import Listed
 from pcemu.drives.nbd.handshake import Malformed, Tls
 from pcemu.drives.nbd.replies import PIECE
@@ -201,6 +202,27 @@ def test_no_more_is_read_than_the_client_takes() -> None:
     link.room = True
     link.feed(request(READ, 10, 0, 512))
     assert content(link.replies()[10].parts) == model[:512]
+
+
+@pytest.mark.parametrize("holes", [True, False])
+def test_zeroes_are_fast_only_where_the_host_punches_holes(
+    holes: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(calls: SystemCalls, fd: int, offset: int, size: int) -> None:
+        raise OSError(errno.EOPNOTSUPP, os.strerror(errno.EOPNOTSUPP))
+
+    if not holes:
+        monkeypatch.setattr(SystemCalls, "punch_hole", refuse)
+    path = tmp_path / "disk.img"
+    path.write_bytes(b"x" * SIZE)
+    drive = open_drive(path)
+    link = Link(drive)
+    assert link.ask(WRITE_ZEROES, 700, 70_000, flags=FAST_ZERO).error == (0 if holes else ENOTSUP)
+    expected = bytes(70_000) if holes else b"x" * 70_000
+    assert path.read_bytes() == b"x" * 700 + expected + b"x" * (SIZE - 70_700)
+    assert link.ask(WRITE_ZEROES, 700, 70_000).error == 0
+    assert path.read_bytes() == b"x" * 700 + bytes(70_000) + b"x" * (SIZE - 70_700)
+    drive.close()
 
 
 @pytest.mark.parametrize("kind", [READ, BLOCK_STATUS])

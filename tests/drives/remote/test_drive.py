@@ -25,6 +25,7 @@ from pcemu.drives.create import create_differencing
 from pcemu.drives.drive import Drive
 from pcemu.drives.facts import facts_about
 from pcemu.drives.open import open_drive
+from pcemu.drives.orphans import Kind, orphans_in
 from pcemu.drives.probe import Format
 from pcemu.drives.relink import relink
 from pcemu.drives.remote import waiting
@@ -352,6 +353,24 @@ def test_a_session_on_a_server(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
         assert Path(saved).resolve() == tmp_path / "mine.vhd"
         assert read(drive, 4, 2) == raw_image()[4 * 512 : 5 * 512] + b"x" * 512
         drive.close()
+
+
+def test_orphans_call_an_image_on_a_server_by_its_address(tmp_path: Path) -> None:
+    children = tmp_path / "children"
+    children.mkdir()
+    with RangeServer(raw_image()) as server:
+        path = stand_in(server.url)
+        create_differencing(children / "child.vhd", path)
+        (orphan,) = orphans_in(children)
+        assert orphan.kind is Kind.EMPTY
+        assert (server.url in orphan.text, str(path) in orphan.text) == (True, False)
+        waiting.close_all()
+        path.unlink()
+        server.content, server.etag = raw_image(2), '"2"'
+        stand_in(server.url)
+        (orphan,) = orphans_in(children)
+        assert orphan.kind is Kind.CHANGED
+        assert (server.url in orphan.text, str(path) in orphan.text) == (True, False)
 
 
 @pytest.mark.parametrize("only", [(), ("**",)])
