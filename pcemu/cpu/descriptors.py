@@ -5,11 +5,11 @@ Intel's Software Developer's Manual, volume 3, "Segment descriptors" and "Gate d
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from functools import lru_cache
 from typing import NamedTuple
 
 from pcemu.cpu.faults import Fault
-from pcemu.cpu.mmu import Mmu
 from pcemu.cpu.state import GDT_BASE, GDT_LIMIT, LDT_BASE, LDT_LIMIT, EngineState
 
 PRESENT = 0x8000
@@ -35,6 +35,8 @@ TSS_IS_32 = 8
 LOCAL = 4  # of a selector: in the LDT
 _INDEX = 0xFFF8
 SELECTOR_IN_ERROR = 0xFFFC
+
+ReadPair = Callable[[int], tuple[int, int]]  # Mmu.read_pair
 
 _REMEMBERED = 1024  # descriptors, for the next time
 
@@ -84,14 +86,16 @@ def gate(low: int, high: int) -> Gate:
     return Gate(low >> 16, offset, kind, high >> 13 & 3, high & PRESENT)
 
 
-def read_descriptor(state: EngineState, mmu: Mmu, selector: int, vector: int, external: int) -> Descriptor:
+def read_descriptor(
+    state: EngineState, read_pair: ReadPair, selector: int, vector: int, external: int
+) -> Descriptor:
     """What ``selector`` names; a fault of ``vector`` when it lies outside its table. Raises PageFault."""
     q, d = state.q, state.d
     base, limit = (q[LDT_BASE], d[LDT_LIMIT]) if selector & LOCAL else (q[GDT_BASE], d[GDT_LIMIT])
     index = selector & _INDEX
     if index + 7 > limit:
         raise Fault(vector, selector & SELECTOR_IN_ERROR | external)
-    return segment(*mmu.read_pair(base + index))
+    return segment(*read_pair(base + index))
 
 
 def stack_has_room(offset: int, size: int, limit: int, flags: int) -> bool:

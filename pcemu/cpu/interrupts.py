@@ -18,8 +18,9 @@ from pcemu.cpu.faults import (
     TripleFault,
 )
 from pcemu.cpu.flags import whole_eflags
+from pcemu.cpu.gates import Source
 from pcemu.cpu.mmu import Mmu
-from pcemu.cpu.protected import ProtectedDelivery, Source
+from pcemu.cpu.protected import ProtectedDelivery
 from pcemu.cpu.state import (
     ARITHMETIC_FLAGS,
     CC_DST,

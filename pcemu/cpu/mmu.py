@@ -69,7 +69,8 @@ class Mmu:
     ``read_only``: physical addresses in ``ram`` that the guest cannot write to.
     ``page_fault``: the error code of the fill that was refused, until somebody takes it.
     ``on_task_fill``: called for an access in the middle of a native task switch (tasks.py). ``on_mode``: told
-    when protected mode was entered or left, before the next instruction: that empties the TLB.
+    when protected mode was entered or left, before the next instruction: that empties the TLB. ``on_a20``:
+    told when address line 20 was let through or not. ``words``: RAM in words of 32 bits.
     """
 
     def __init__(self, engine: Engine, state: EngineState, ram: memoryview, read_only: range) -> None:
@@ -83,6 +84,7 @@ class Mmu:
         # Below this a page is RAM for sure: no ROM, no end
         self._conventional_end = min(self._size, ROM_AREA.start)
         self.tables = PageTables(state, ram, read_only)
+        self.words = self.tables.words
         self._look_up = self.tables.look_up
         self._entries: dict[int, memoryview] = {}
         self._fetched: set[int] = set()  # physical pages that may hold translated code
@@ -92,6 +94,7 @@ class Mmu:
         self._mode = 0
         self.on_task_fill: Callable[[], None] = lambda: None
         self.on_mode: Callable[[bool], None] = lambda protected: None
+        self.on_a20: Callable[[], None] = lambda: None
         self.fills = 0
         engine.hook_tlb_fill(self._fill)
 
@@ -106,6 +109,7 @@ class Mmu:
         if mask != self._mask:
             self._mask = self.tables.address_mask = mask
             self._engine.flush_tlb()
+            self.on_a20()
 
     @property
     def paging(self) -> bool:
@@ -234,6 +238,22 @@ class Mmu:
             if physical <= self._last_pair:
                 return _pair(self._ram, physical)
         return _pair(self.read(linear, 8))
+
+    def words_behind(self, linear: int) -> tuple[int, ...]:
+        """Where in :attr:`words` all is that :meth:`read_pair` has just looked at for ``linear``.
+
+        Nothing where that cannot be told: outside of RAM, between two words, with unusual page tables.
+        """
+        linear &= _ALL_BITS
+        if linear & 3 or linear & _PAGE_MASK > _LAST_PAIR:
+            return ()
+        entries: tuple[int, ...] = ()
+        if self._q[CR0] >> 31:
+            entries = self.tables.words_behind(linear)
+            if not entries:
+                return ()
+        physical = self.physical(linear)
+        return (*entries, physical >> 2, (physical >> 2) + 1) if physical <= self._last_pair else ()
 
     def read(self, linear: int, size: int, user: bool = False) -> bytes:
         """Memory at a linear address; all ones where there is none. Raises PageFault."""

@@ -32,13 +32,13 @@ class PageTables:
     A walk is remembered with the two entries that it met, and is not walked again while they are the same:
     handlers, stacks and descriptor tables are in few pages, and two looks cost half as much as the walk.
 
-    ``read_only``: physical addresses in ``ram`` that stay as they are.
+    ``read_only``: physical addresses in ``ram`` that stay as they are. ``words``: RAM in words of 32 bits.
     """
 
     def __init__(self, state: EngineState, ram: memoryview, read_only: range) -> None:
         self._q = state.q
-        self._words = ram.cast("I")
-        self._count = len(self._words)
+        self.words = ram.cast("I")
+        self._count = len(self.words)
         self._rom_words = range(read_only.start // 4, read_only.stop // 4)
         self._mask = 0xFFFFFFFF
         self._directory = 0  # CR3 of the walks
@@ -61,7 +61,7 @@ class PageTables:
         None where a page fault is due, whose error code is then in ``error_code``. Sets accessed and dirty
         bits. A clean page is not writable without another look.
         """
-        words, directory = self._words, self._q[CR3]
+        words, directory = self.words, self._q[CR3]
         if directory != self._directory:
             self._directory = directory
             self._walks.clear()
@@ -72,8 +72,16 @@ class PageTables:
                 return frame | linear & 0xFFF, writable
         return self._walk(linear, write, user)
 
+    def words_behind(self, linear: int) -> tuple[int, ...]:
+        """Where in :attr:`words` the two entries are that :meth:`look_up` has just met for ``linear``.
+
+        For a read at the highest level; nothing when that walk was not remembered.
+        """
+        walk = self._walks.get(linear & FRAME)
+        return (walk[0], walk[2]) if walk is not None else ()
+
     def _walk(self, linear: int, write: bool, user: bool) -> tuple[int, bool] | None:
-        q, words, mask = self._q, self._words, self._mask
+        q, words, mask = self._q, self.words, self._mask
         pde_index = ((q[CR3] & FRAME | linear >> 20 & 0xFFC) & mask) >> 2
         pde = words[pde_index] if pde_index < self._count else _NO_MEMORY
         self.error_code = write << 1 | user << 2
@@ -114,4 +122,4 @@ class PageTables:
 
     def _set(self, index: int, entry: int) -> None:
         if index < self._count and index not in self._rom_words:
-            self._words[index] = entry
+            self.words[index] = entry

@@ -57,6 +57,10 @@ _DS_BASE, _ES_BASE, _SS_BASE = SEGMENT_BASE[DS], SEGMENT_BASE[ES], SEGMENT_BASE[
 # CS, selector, base, limit and flags of SS
 LOOK = struct.Struct("<4Q8xIII28xI16xII4xQII").unpack_from
 LOOK_AT = 8 * EIP
+# What says where tables lie, in one go: base and limit of LDT, base, limit and flags of TR, base and limit
+# of GDT and IDT, CR0, CR3, CR4
+TABLES = struct.Struct("<QI12xQII8xQI12xQI4xQ16xQQ").unpack_from
+TABLES_AT = 8 * LDT_BASE
 # The selectors of ES, DS, FS and GS
 LOOK_AT_DATA_SELECTORS = _SEGMENTS
 DATA_SELECTORS = struct.Struct("<I68xI20xI20xI").unpack_from

@@ -84,7 +84,6 @@ _TSS_SIZE_32, _TSS_SIZE_16 = 104, 44
 _IO_MAP_BASE = 0x66
 _IS_32 = TSS_IS_32 << 8
 
-_stack_16 = Struct("<HH")  # at 2 + 4 * level
 _state_32 = Struct("<III8I")  # CR3, EIP, EFLAGS, general registers, at 1Ch
 _selectors_32 = Struct("<HxxHxxHxxHxxHxxHxxH")  # ES … GS, LDT, at 48h
 _state_16 = Struct("<HH8H")  # IP, FLAGS, general registers, at 0Eh
@@ -106,19 +105,6 @@ class Tasks:
     def is_32(self) -> bool:
         """True when TR holds a 32-bit TSS."""
         return bool(self._d[TR_FLAGS] & _IS_32)
-
-    def inner_stack(self, level: int, external: int) -> tuple[int, int]:
-        """(SS, ESP) for privilege level 0, 1 or 2."""
-        d, base = self._d, self._q[TR_BASE]
-        size = 8 if d[TR_FLAGS] & _IS_32 else 4  # of SP and SS together, with padding
-        offset = size * level + size // 2
-        if offset + size // 2 + 1 > d[TR_LIMIT]:
-            raise Fault(INVALID_TSS, d[TR] & SELECTOR_IN_ERROR | external)
-        if size == 8:
-            esp, ss = self._mmu.read_pair(base + offset)
-            return ss & 0xFFFF, esp
-        esp, ss = _stack_16.unpack(self._mmu.read(base + offset, size))
-        return ss, esp
 
     # -- I/O permission ---------------------------------------------------------------------------
 
@@ -147,7 +133,7 @@ class Tasks:
         state, d = self._state, self._d
         if selector & LOCAL:
             raise Fault(INVALID_TSS, selector & SELECTOR_IN_ERROR | external)
-        tss = read_descriptor(state, self._mmu, selector, GENERAL_PROTECTION, external)
+        tss = read_descriptor(state, self._mmu.read_pair, selector, GENERAL_PROTECTION, external)
         error = selector & SELECTOR_IN_ERROR | external
         if tss.kind not in (TSS_16, TSS_32):
             raise Fault(GENERAL_PROTECTION, error)
@@ -221,7 +207,7 @@ class Tasks:
             raise Fault(INVALID_TSS, error)
         if not selector & SELECTOR_IN_ERROR:
             return
-        ldt = read_descriptor(self._state, self._mmu, selector, INVALID_TSS, external)
+        ldt = read_descriptor(self._state, self._mmu.read_pair, selector, INVALID_TSS, external)
         if ldt.kind != LDT_TYPE or not ldt.flags & PRESENT:
             raise Fault(INVALID_TSS, error)
         d = self._d
@@ -234,7 +220,7 @@ class Tasks:
             if segment in (CS, SS):
                 raise Fault(INVALID_TSS, error)
             return
-        descriptor = read_descriptor(self._state, self._mmu, selector, INVALID_TSS, external)
+        descriptor = read_descriptor(self._state, self._mmu.read_pair, selector, INVALID_TSS, external)
         if not _fits(descriptor, segment, selector & 3, level):
             raise Fault(INVALID_TSS, error)
         if not descriptor.flags & PRESENT:
