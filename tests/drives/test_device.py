@@ -27,6 +27,7 @@ MAY_NOT = (
     "not permitted",
     "no such file",
     "cannot find",
+    "failed to set up loop device",
 )
 
 
