@@ -5,6 +5,9 @@ reads gives an error and not a mixture: s3fs does that by itself, for HTTP it is
 
 **Not implemented**: version checks between two reads for stores other than HTTP and S3; there the version is
 compared whenever a connection is made.
+
+fsspec cannot be told to stop a read. So threads of our own read, and who asked them leaves when the source is
+closed, however long the server takes.
 """
 
 from __future__ import annotations
@@ -13,7 +16,7 @@ import errno
 import importlib.util
 import threading
 from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor
+from queue import SimpleQueue
 from typing import Any
 
 from pcemu.drives.remote.address import NBD_SCHEMES, scheme_of
@@ -27,7 +30,20 @@ TIME_KEYS = ("Last-Modified", "LastModified", "last_modified", "mtime", "updated
 WEB_KEYS = ("ETag", "Content-MD5", "Digest", "Last-Modified")
 BLOCK_SIZE = 1 << 20  # fsspec wants one; nothing is read ahead there
 PRECONDITION_FAILED = 412  # of HTTP
+READERS = 8  # threads of a source
+CLOSING_LOOK = 0.1  # s between two looks whether a part is wanted no more
 LOST_STATUS = (408, 425, 429, 500, 502, 503, 504)  # it may work the next time
+
+
+class _Part:
+    """A read on its way. ``done`` is set when ``data`` is whole, or ``error`` says why it is not."""
+
+    def __init__(self, offset: int, size: int) -> None:
+        self.offset = offset
+        self.size = size
+        self.data = b""
+        self.error: Exception | None = None
+        self.done = threading.Event()
 
 
 class ObjectSource:
@@ -39,7 +55,10 @@ class ObjectSource:
         self._web = scheme_of(url) in WEB
         self._lock = threading.Lock()
         self._found: tuple[Any, str] | None = None
-        self._files = threading.local()
+        self._wanted: SimpleQueue[_Part | None] = SimpleQueue()
+        self._readers = 0
+        self._coming = 0
+        self._closing = threading.Event()
         try:
             info = _ask_web(url, timeout) if self._web and _is_installed() else None
             if info is None:
@@ -84,43 +103,80 @@ class ObjectSource:
 
     def read(self, offset: int, size: int) -> bytes:
         """``size`` bytes from ``offset`` on; OSError."""
+        return self.read_all([(offset, size)])[0]
+
+    def read_all(self, places: Sequence[tuple[int, int]]) -> list[bytes]:
+        """Several parts, asked for together."""
+        parts = [_Part(*place) for place in places]
+        for part in parts:
+            self._wanted.put(part)
+            self._add_reader()
+        return [self._outwait(part) for part in parts]
+
+    def _add_reader(self) -> None:
+        """Start a thread more for a part more, unless one has nothing to do, or there are enough."""
+        with self._lock:
+            self._coming += 1
+            if self._readers < min(READERS, self._coming):
+                self._readers += 1
+                threading.Thread(target=self._serve, name=f"read {self._url}", daemon=True).start()
+
+    def _outwait(self, part: _Part) -> bytes:
+        while not part.done.wait(CLOSING_LOOK):
+            if self._closing.is_set():
+                raise ConnectionError(errno.ECONNABORTED, "it was closed", self._url)
+        if part.error is not None:
+            raise part.error
+        return part.data
+
+    def _serve(self) -> None:
+        """Read what is wanted, until the source is closed; a thread with a file object of its own."""
+        file = None
+        while not self._closing.is_set() and (part := self._wanted.get()) is not None:
+            try:
+                file = file or self._open_file()
+                part.data = self._read(file, part.offset, part.size)
+            except PcemuError as error:
+                part.error = error
+            except Exception as error:
+                part.error = self._lost(error)
+                part.error.__cause__ = error
+            with self._lock:
+                self._coming -= 1
+            part.done.set()
+
+    def _read(self, file: Any, offset: int, size: int) -> bytes:
+        file.seek(offset)
         try:
-            file = self._file()
-            file.seek(offset)
             data = file.read(size)
         except ValueError as error:  # fsspec's word for an answer that is not the part that was asked for
             raise ImageFormatError(
                 f"{self._url}: the server sends whole files only, expected one that knows Range requests; "
                 f"download the image, or use a server such as nginx or an object store"
             ) from error
-        except Exception as error:
-            raise self._lost(error) from error
         if len(data) != size:
             raise ConnectionError(errno.ECONNRESET, f"{len(data)} bytes came, expected {size}", self._url)
         return bytes(data)
 
-    def read_all(self, places: Sequence[tuple[int, int]]) -> list[bytes]:
-        """Several parts, asked for together."""
-        with ThreadPoolExecutor(len(places)) as pool:
-            return list(pool.map(lambda place: self.read(*place), places))
-
-    def _file(self) -> Any:
-        """This thread's own file object: they have a position."""
-        file = getattr(self._files, "file", None)
-        if file is None:
-            fs, path = self._file_system()
-            file = fs.open(path, "rb", block_size=BLOCK_SIZE, cache_type="none", **self._options)
-            found = getattr(file, "details", None)
-            if not self._web and isinstance(found, dict) and _version(found) != self._version:
-                raise ConnectionError(errno.ECONNRESET, "the file was changed", self._url)
-            self._files.file = file
+    def _open_file(self) -> Any:
+        """A file object, which has a position."""
+        fs, path = self._file_system()
+        file = fs.open(path, "rb", block_size=BLOCK_SIZE, cache_type="none", **self._options)
+        found = getattr(file, "details", None)
+        if not self._web and isinstance(found, dict) and _version(found) != self._version:
+            raise ConnectionError(errno.ECONNRESET, "the file was changed", self._url)
         return file
 
     def close(self) -> None:
-        """fsspec keeps its sessions by itself."""
+        """Let who waits go; fsspec keeps its sessions by itself."""
+        self._closing.set()
+        for _ in range(READERS):
+            self._wanted.put(None)
 
     def _lost(self, error: Exception) -> OSError:
         """What a failed read means; those that may work the next time are a ConnectionError."""
+        if isinstance(error, ConnectionError | TimeoutError) and error.filename == self._url:
+            return error
         status = getattr(error, "status", None)
         text = f"{type(error).__name__}: {error}".rstrip(": ")
         if isinstance(error, FileNotFoundError) or status in (404, 410):

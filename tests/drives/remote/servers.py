@@ -126,6 +126,9 @@ class RangeServer(http.server.ThreadingHTTPServer):
         self.ranges = ranges
         self.preconditions = True
         self.status = 0  # to give instead of an answer
+        self.answering = threading.Event()  # nobody gets any content while it is not set
+        self.answering.set()
+        self.outwaited = False  # somebody waited for that to the end
         self.requests: list[str] = []
         self._thread = threading.Thread(target=self.serve_forever, args=(0.02,), daemon=True)
         self._thread.start()
@@ -157,6 +160,8 @@ class _Handler(http.server.BaseHTTPRequestHandler):
         server = self.server
         wanted = self.headers.get("Range", "")
         server.requests.append(f"{self.command} {wanted}".strip())
+        if body and not server.answering.wait(PATIENCE):
+            server.outwaited = True
         if self.path != "/disk.img" or server.status:
             self._send(server.status or 404, b"", {})
             return

@@ -390,6 +390,25 @@ def test_a_commit_to_a_server_is_refused_for_that_also_beside_other_sessions(
         assert "siblings" not in str(caught.value)
 
 
+def test_a_drive_on_a_web_server_that_is_silent_is_closed_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Once nobody waits for what it reads; the server alone would be waited for most of an hour."""
+
+    @contextlib.contextmanager
+    def impatient(url: str) -> Iterator[Callable[[], bool]]:
+        yield lambda: False
+
+    monkeypatch.setattr(SETTINGS, "timeout", 10_000.0)
+    monkeypatch.setattr(SETTINGS, "waiting", impatient)
+    with RangeServer(raw_image()) as server:
+        drive = open_drive(stand_in(server.url), read_only=True)
+        server.answering.clear()
+        with pytest.raises(OSError, match="not waited for any longer"):
+            read(drive, 8192)
+        drive.close()
+        assert not server.outwaited
+        server.answering.set()
+
+
 REQUESTS = st.lists(
     st.one_of(
         st.tuples(st.integers(0, SIZE // 512 - 1), st.integers(1, 2000)),

@@ -50,6 +50,32 @@ def test_a_web_server_that_sends_whole_files_only_is_refused() -> None:
             source.read(512, 512)
 
 
+def test_a_read_is_left_when_the_source_is_closed() -> None:
+    """Though fsspec goes on waiting for the server."""
+    with RangeServer(CONTENT) as server, ThreadPoolExecutor(1) as pool:
+        source = ObjectSource(server.url, TIMEOUT)
+        server.answering.clear()
+        reads = pool.submit(source.read_all, PLACES * 4)
+        while not any(request.startswith("GET") for request in server.requests):
+            pass
+        source.close()
+        with pytest.raises(ConnectionError, match="closed"):
+            reads.result()
+        with pytest.raises(ConnectionError, match="closed"):
+            source.read(0, 1)
+        assert not server.outwaited
+        server.answering.set()
+
+
+def test_one_reader_needs_one_thread() -> None:
+    with RangeServer(CONTENT) as server:
+        source = ObjectSource(server.url, TIMEOUT)
+        for place in PLACES:
+            source.read(*place)
+        assert source._readers == 1
+        source.close()
+
+
 @pytest.mark.parametrize(("status", "kind"), [(500, ConnectionError), (503, ConnectionError), (403, OSError)])
 def test_a_failing_server(status: int, kind: type[OSError]) -> None:
     with RangeServer(CONTENT) as server:
