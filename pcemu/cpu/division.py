@@ -48,7 +48,7 @@ class Division:
         self._mmu = mmu
         self._refuse = refuse
         hook = InstructionHook(engine, state, self._before_division, EAX, _RETURN_UNLESS_SMALLEST)
-        translations.watch(_divisions, hook)
+        translations.watch(bytes((_GROUP_3,)), _divisions, hook)
 
     def _before_division(self, uc: int, address: int, size: int, data: int) -> None:
         q = self._q

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import ctypes
 import os
+import re
 import struct
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -25,6 +26,7 @@ _SEARCH = 0x10000  # how far behind the start of CPUState the registers may be
 _ATTEMPTS = 2
 _CODE, _CODE_SIZE = 0x1000, 16  # where the experiments run
 _VECTORS = (0x5A, 0x73, 0x41)
+_NOT_ZERO = re.compile(rb"[^\0]")
 # A linear address that nothing else in the experiments mentions; its page is refused while they run.
 _REFUSED_ADDRESS = 0x00FBC123
 
@@ -103,9 +105,11 @@ class _Finder:
             uc.reg_write(register, value)
         pattern = struct.pack("<8Q", *values)
         words = struct.unpack("<512Q", self._read(self._uc, _UC_SIZE))
-        pointers = dict.fromkeys(word for word in words if word > 0x10000 and not word >> 47 and not word & 7)
-        for pointer in pointers:
-            offset = self._read(pointer, _SEARCH).find(pattern)
+        pointers = {word for word in words if word > 0x10000 and not word >> 47 and not word & 7}
+        for pointer in sorted(pointers, key=lambda pointer: abs(pointer - self._uc)):  # allocated together
+            memory = self._read(pointer, _SEARCH)
+            offsets = _find_words([memory], (values[0],))
+            offset = next((at for at in offsets if memory.startswith(pattern, at)), -1)
             if offset >= 0:
                 break
         else:
@@ -129,9 +133,7 @@ class _Finder:
             states.append(self._read(self._cpu, self._cpu_size))
             self._engine.run_stopped(_CODE + 1)
             states.append(self._read(self._cpu, self._cpu_size))
-        words = zip(*(memoryview(state).cast("I") for state in states), strict=True)
-        found = [4 * i for i, values in enumerate(words) if values == (1, 0, 1, 0, 1, 0)]
-        return self._cpu + only(found, "halted state")
+        return self._cpu + only(_find_words(states, (1, 0, 1, 0, 1, 0)), "halted state")
 
     def find_exception(self) -> int:
         """The address of CPUState.exception_index: the vector while the engine reports it."""
@@ -139,9 +141,8 @@ class _Finder:
         for vector in _VECTORS:
             self._load(bytes((0xCD, vector)))
             look = self._engine.observe_interrupt(_CODE, lambda: self._read(self._cpu, self._cpu_size))
-            seen.append(memoryview(look or b"").cast("I"))
-        found = [4 * i for i, values in enumerate(zip(*seen, strict=True)) if values == _VECTORS]
-        return self._cpu + only(found, "exception number")
+            seen.append(look or b"")
+        return self._cpu + only(_find_words(seen, _VECTORS), "exception number")
 
     def find_refusal(self, exception: memoryview) -> tuple[int, int]:
         """Where the engine leaves the address whose TLB fill was refused, and the error that ends the run."""
@@ -152,10 +153,9 @@ class _Finder:
         self._load(b"\x67\xa0" + struct.pack("<I", _REFUSED_ADDRESS))
         page = _REFUSED_ADDRESS & ~(PAGE_SIZE - 1)
         look = self._engine.observe_refusal(_CODE, page, refuse, lambda: self._read(self._uc, _UC_SIZE))
-        seen = memoryview(look or b"")
-        address = [8 * i for i, word in enumerate(seen.cast("Q")) if word == _REFUSED_ADDRESS]
-        error = [4 * i for i, word in enumerate(seen.cast("I")) if word == REFUSED]
-        return self._uc + only(address, "invalid address"), self._uc + only(error, "error")
+        address = only(_find_words([look or b""], (_REFUSED_ADDRESS,)), "invalid address")
+        error = only(_find_words([look or b""], (REFUSED,)), "error")
+        return self._uc + address, self._uc + error
 
     def find_stop_flags(self) -> tuple[int, int, int]:
         """What a stop from a hook writes: a byte in the uc struct, a byte and a word before the registers."""
@@ -188,10 +188,20 @@ class _Finder:
         self._ram[_CODE : _CODE + _CODE_SIZE] = bytes(_CODE_SIZE)
 
 
+def _find_words(looks: list[bytes], values: tuple[int, ...]) -> list[int]:
+    """Offsets of the 32-bit words that had the first value at the first look, the second at the second …"""
+    words = [value.to_bytes(4, "little") for value in values]
+    found = []
+    offset = looks[0].find(words[0])
+    while offset >= 0:
+        if not offset % 4 and [look[offset : offset + 4] for look in looks] == words:
+            found.append(offset)
+        offset = looks[0].find(words[0], offset + 1)
+    return found
+
+
 def _changes(before: bytes, after: bytes) -> Iterator[tuple[int, int]]:
-    """Offset and new value of each byte that changed; the size is a multiple of 8."""
-    words = zip(memoryview(before).cast("Q"), memoryview(after).cast("Q"), strict=True)
-    for start in [8 * i for i, (old, new) in enumerate(words) if old != new]:
-        for offset in range(start, start + 8):
-            if before[offset] != after[offset]:
-                yield offset, after[offset]
+    """Offset and new value of each byte that changed."""
+    difference = int.from_bytes(before, "little") ^ int.from_bytes(after, "little")
+    for change in _NOT_ZERO.finditer(difference.to_bytes(len(after), "little")):
+        yield change.start(), after[change.start()]

@@ -45,7 +45,7 @@ class LoopFlags:
         self._state = state
         self._q, self._d = state.q, state.d
         hook = InstructionHook(engine, state, self._before_loop, ECX, _RETURN_UNLESS_LAST)
-        translations.watch(_loop, hook)
+        translations.watch(bytes((_LOOPNE, _LOOPE)), _loop, hook)
 
     def _before_loop(self, uc: int, address: int, size: int, data: int) -> None:
         """Put the flags where the engine will not lose them."""

@@ -259,6 +259,10 @@ class Mmu:
         """Memory at a linear address; all ones where there is none. Raises PageFault."""
         linear &= _ALL_BITS
         if (linear & _PAGE_MASK) + size <= PAGE_SIZE:
+            if not self._q[CR0] >> 31:  # as new blocks are read by thousands in a boot
+                start = linear & self._mask
+                if start + size <= self._size:
+                    return self._ram[start : start + size].tobytes()
             return self._get(self.physical(linear, False, user), size)
         parts = _pages(linear, size)
         return b"".join([self._get(self.physical(at, False, user), length) for at, length in parts])

@@ -1,4 +1,4 @@
-"""Task state segments: the stacks of the inner levels, the I/O permission map, task switches through gates.
+"""Task state segments: the I/O permission map, and task switches through gates.
 
 JMP, CALL and IRET switch tasks natively; a task gate in the IDT is ours. Intel's Software Developer's Manual,
 volume 3, "Task management", and volume 1, "I/O permission bit map".

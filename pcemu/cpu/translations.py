@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import ctypes
 import mmap
+import re
 from collections.abc import Callable, Iterable
 from typing import Any
 
@@ -78,12 +79,19 @@ class Translations:
         self._mmu = mmu
         self._retranslate = retranslate
         self._watched: list[tuple[Callable[[bytes], Iterable[int]], InstructionHook]] = []
+        self._opcodes = b""
+        self._suspicious = re.compile(b"").search
         self._hooked: set[int] = set()
         engine.hook_translations(self._on_translated)
 
-    def watch(self, find: Callable[[bytes], Iterable[int]], hook: InstructionHook) -> None:
-        """Put ``hook`` in front of the instructions at the offsets that ``find`` tells of a block's code."""
+    def watch(self, opcodes: bytes, find: Callable[[bytes], Iterable[int]], hook: InstructionHook) -> None:
+        """Put ``hook`` in front of the instructions at the offsets that ``find`` tells of a block's code.
+
+        ``find`` is asked about code that has one of ``opcodes`` in it, and perhaps about other code.
+        """
         self._watched.append((find, hook))
+        self._opcodes += opcodes
+        self._suspicious = re.compile(b"[" + re.escape(self._opcodes) + b"]").search
 
     def _on_translated(self, uc: int, block: int, previous: int, data: int) -> None:
         translated = _block_at(block)
@@ -91,6 +99,8 @@ class Translations:
         try:
             code = self._mmu.read(address, size)
         except PageFault:
+            return
+        if self._suspicious(code) is None:  # as nearly all of the thousands of blocks of a boot
             return
         found = False
         for find, hook in self._watched:
