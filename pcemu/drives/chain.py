@@ -10,7 +10,8 @@ the unit is first touched and kept right by writes::
     map[unit] = (owners, start, places, length)
         owners    one byte per sector, the number of its layer; None when one layer has them all
         start     the place of the unit's first sector when one layer has them all
-        places    the places of each 8 sectors, for the usual 4 KiB request; NOWHERE when owners differ
+        places    the places of each 8 sectors, for the usual 4 KiB request; NOWHERE when owners differ, and
+                  for those that are not all inside the drive
         length    bytes of the unit that are inside the drive
 
 A *place* is an offset in a layer's file, a multiple of 512, plus the number of the layer. Zeros that nobody
@@ -148,18 +149,21 @@ class Chain:
         unit = self._map.get(lba >> self._unit_shift)
         if unit is not None:
             owners, start, places, length = unit
-            at = (lba & self._unit_mask) << 9
-            if at + size > length or size & 511:
-                place = NOWHERE
-            elif owners is None:
-                place = start + at
-            elif (at & 4095) + size <= GRAIN_SIZE:
-                place = places[at >> 12] + (at & 4095)
+            if owners is not None and size == GRAIN_SIZE and not lba & 7:
+                place = places[(lba & self._unit_mask) >> 3]
             else:
-                first, count = at >> 9, size >> 9
-                owner = owners[first]
-                one = owners.count(owner, first, first + count) == count
-                place = self._place(owner, lba) if one else NOWHERE
+                at = (lba & self._unit_mask) << 9
+                if at + size > length or size & 511:
+                    place = NOWHERE
+                elif owners is None:
+                    place = start + at
+                elif (at & 4095) + size <= GRAIN_SIZE:
+                    place = places[at >> 12] + (at & 4095)
+                else:
+                    first, count = at >> 9, size >> 9
+                    owner = owners[first]
+                    one = owners.count(owner, first, first + count) == count
+                    place = self._place(owner, lba) if one else NOWHERE
             if place >= 0:
                 try:
                     fd = self._fds[place & LAYER_OF_PLACE]
@@ -348,6 +352,7 @@ class Chain:
         if len(shares) == 1:
             return None, starts[0], NO_PLACES, inside * SECTOR_SIZE
         owners, places = _owners_and_places(shares, starts, count)
+        _end(places, inside)
         return owners, NOWHERE, places, inside * SECTOR_SIZE
 
     def _take_over(self, lba: int, end: int) -> None:
@@ -386,6 +391,7 @@ class Chain:
             places = _consecutive(old, 0, self._unit_sectors // GRAIN)
         for first, stop in zip(edges[::2], edges[1::2], strict=True):
             self._mark(owners, places, start, first, stop)
+        _end(places, length // SECTOR_SIZE)
         return owners, NOWHERE, places, length
 
     def _mark(self, owners: bytearray, places: array[int], start: int, first: int, stop: int) -> None:
@@ -431,6 +437,13 @@ def _owners_and_places(
     alike = (rows == rows[:, :1]).all(axis=1)
     places = offsets[rows[:, 0]] + np.arange(0, count * SECTOR_SIZE, GRAIN_SIZE)
     return bytearray(owners.tobytes()), array("q", np.where(alike, places, NOWHERE).tobytes())
+
+
+def _end(places: array[int], inside: int) -> None:
+    """Make those places NOWHERE that are not all among the ``inside`` sectors of a unit."""
+    whole = inside // GRAIN
+    if whole < len(places):
+        places[whole:] = array("q", (NOWHERE,)) * (len(places) - whole)
 
 
 def _consecutive(start: int, first: int, stop: int) -> array[int]:
