@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from pathlib import Path
 
 import click
@@ -91,7 +92,8 @@ def repair(image: Path, as_json: bool, quiet: bool) -> None:
     """
     from pcemu.drives import repair as engine
 
-    with work("repairing", f"run it again if `pcemu disk check {image}` finds anything", quiet=quiet):
+    again = f"run it again if `pcemu disk check {shlex.quote(str(image))}` finds anything"
+    with work("repairing", again, quiet=quiet):
         done = engine.repair(image)
     text = "\n".join(done) or f"{image}: there is nothing to repair"
     say(text, {"image": str(image), "done": done}, as_json=as_json, quiet=quiet)

@@ -6,6 +6,7 @@ They see a disk as the guest would see it next: with what its undo session holds
 from __future__ import annotations
 
 import os
+import shlex
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -96,8 +97,9 @@ def _head(image: Path, name: str | None) -> Path:
     found = folders.get(name or DEFAULT_NAME)
     drives = list(found.drives().values()) if found is not None else []
     if not drives and name is not None:
+        typed = shlex.quote(str(image))
         known = f"expected one of {', '.join(folders)}" if folders else "as it has none at all"
-        raise UsageError(f"{image}: has no session {name!r}, {known}; see `pcemu session list {image}`")
+        raise UsageError(f"{image}: has no session {name!r}, {known}; see `pcemu session list {typed}`")
     return Path(drives[-1]) if drives else image
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import shlex
 import shutil
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -30,8 +31,8 @@ class SessionDisk:
     """An image and its session, which is this process' alone until :meth:`close`.
 
     ``place`` is what the user called the image, a path or an address, and ``name`` a shorter form of it;
-    ``remote`` is True where nothing can be committed to it. ``found`` is the state that the session was
-    found in. ``allow_outside`` lets an image name a parent
+    ``typed`` names it and the session on a command line. ``remote`` is True where nothing can be committed to
+    it. ``found`` is the state that the session was found in. ``allow_outside`` lets an image name a parent
     outside its own folder. Raises ImageError or UsageError.
     """
 
@@ -41,6 +42,9 @@ class SessionDisk:
         self.remote = self.place != str(path)
         self.name = self.place if self.remote else path.name
         self._name = session
+        self.typed = shlex.quote(self.place)
+        if session != DEFAULT_NAME:
+            self.typed += f" --session {shlex.quote(session)}"
         self._allow_outside = allow_outside
         self.session = self._open()
         self.found = self.session.found

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from pathlib import Path
 
 import click
@@ -75,5 +76,6 @@ def new(
         "bootable": files is not None,
     }
     text = f"made {path}: {human(size)}, {filesystem}, {count} file{'' if count == 1 else 's'}"
-    text += f"; start it with `pcemu run {target}`" if files is not None else ", without a system"
+    start = f"; start it with `pcemu run {shlex.quote(target)}`"
+    text += start if files is not None else ", without a system"
     say(text, facts, as_json=as_json, quiet=quiet)

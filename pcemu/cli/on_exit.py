@@ -124,8 +124,8 @@ class OnExit:
             disk.session.keep()
             self._say(
                 f"kept {changes}, to be decided later: `pcemu session "
-                f"{'branch' if disk.remote else 'commit'} {disk.place}{' NAME' if disk.remote else ''}` or "
-                f"`pcemu session discard {disk.place}`; `pcemu run` goes on with them"
+                f"{'branch' if disk.remote else 'commit'} {disk.typed}{' NAME' if disk.remote else ''}` or "
+                f"`pcemu session discard {disk.typed}`; `pcemu run` goes on with them"
             )
 
     def _say(self, text: str) -> None:

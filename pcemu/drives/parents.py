@@ -13,6 +13,7 @@ only asked when its user has named the address before.
 from __future__ import annotations
 
 import os
+import shlex
 import stat
 import time
 from collections.abc import Iterator
@@ -120,7 +121,8 @@ def find_parent(child: SparseLayer, folder: str, *, allow_outside: bool, host: H
 def _refusal(claim: Claim, folder: str, allow_outside: bool) -> str | None:
     """Why a claim that is not for a file beside the child is not even looked at; None when it is."""
     if claim.source == ADDRESS:
-        return f"not used here before: `pcemu disk info {claim.text}` makes it known if you trust it"
+        command = f"pcemu disk info {shlex.quote(claim.text)}"
+        return f"not used here before: `{command}` makes it known if you trust it"
     if claim.text.startswith(SHARE_MARKS) and claim.source != "file URL":
         return "a network share"
     if claim.path is None:

@@ -14,6 +14,7 @@ in conflict stays behind, if the user wants so; the whole session is saved as a 
 from __future__ import annotations
 
 import contextlib
+import shlex
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -91,7 +92,7 @@ def find_conflicts(session: Session) -> Conflicts:
 def refuse_moved(session: Session) -> None:
     """Refuse to commit a session over what others committed; UsageError."""
     found = find_conflicts(session)
-    here = f"{session.image} --session {session.name}"
+    here = f"{shlex.quote(str(session.image))} --session {shlex.quote(session.name)}"
     raise UsageError(
         f"{session.image}: others committed {amount(found.moved)} since session {session.name!r} began, "
         f"expected it as it was; in conflict: {found}. Carry the session's changes over with `pcemu session "

@@ -450,6 +450,13 @@ def test_changes_do_not_go_into_an_image_that_another_program_changed(run: Run, 
     assert fingerprint(disk) == before
 
 
+def test_commands_that_are_proposed_can_be_typed_as_they_are(run: Run, tmp_path: Path) -> None:
+    disk = image(tmp_path / "my disk.img", WRITER)
+    err = run(*WRITE, "--session", "alice", "--on-exit", "keep", disk)[2]
+    assert f"`pcemu session commit '{disk}' --session alice`" in err
+    assert f"`pcemu session discard '{disk}' --session alice`" in err
+
+
 def test_a_kept_session_goes_on(run: Run, tmp_path: Path) -> None:
     disk = image(tmp_path / "disk.img", WRITER)
     before = fingerprint(disk)

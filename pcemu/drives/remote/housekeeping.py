@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shlex
 from pathlib import Path
 from typing import NamedTuple
 
@@ -87,7 +88,7 @@ def verify(
     if wrong and not empty(path, host):
         raise ImageAccessError(
             f"{path}: {len(wrong)} pieces are not as on the server, and it is in use, expected it free; end "
-            f"what uses it, then clear it with `pcemu disk cache clear {origin.url}`"
+            f"what uses it, then clear it with `pcemu disk cache clear {shlex.quote(origin.url)}`"
         )
     return Verified(origin.url, str(path), len(units), len(wrong))
 
