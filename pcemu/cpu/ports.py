@@ -78,7 +78,7 @@ class Ports:
                 answer = self._free_writes[port]
                 if answer is not None:
                     write, register = answer
-                    write(register, value & 0xFF)
+                    write(register, value)
                     return
             self._guarded_out(port, size, value)
         except BaseException as error:

@@ -145,7 +145,8 @@ class I8259:
                 return
             self.imr = value  # OCW1
             self._enabled = enabled = ~value & ALL_LEVELS if self._ready else 0
-            if self.int_out or self._wires & self._armed & enabled:
+            requests = self._wires & self._armed & enabled
+            if (requests and self.isr) or self.int_out != (requests != 0):
                 self._update()
         elif value & ICW1_INIT:
             self._write_icw1(value)
