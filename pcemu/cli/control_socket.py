@@ -10,14 +10,19 @@ from pathlib import Path
 from typing import Any
 
 from pcemu.cli.server_control import MAX_LINE, control_path
+from pcemu.drives.lineage import Progress
 from pcemu.drives.nbd.listen import unix_socket
 from pcemu.errors import ImageAccessError, PcemuError
 
-Handler = Callable[[dict[str, Any]], Awaitable[dict[str, Any]]]
+Handler = Callable[[dict[str, Any], Progress], Awaitable[dict[str, Any]]]
+TELL_EVERY = 0.1  # s
 
 
 class Control:
-    """The server's end: ``handle`` is given each request, and what it raises on purpose is told."""
+    """The server's end: ``handle`` is given each request, and what it raises on purpose is told.
+
+    It is given, too, what tells how far it is, from any thread.
+    """
 
     def __init__(self, image: Path, handle: Handler) -> None:
         self._path = control_path(image)
@@ -41,7 +46,7 @@ class Control:
         with contextlib.suppress(OSError, ValueError):
             request = json.loads(await reader.readline())
             try:
-                reply: dict[str, Any] = {"done": await self._handle(request)}
+                reply: dict[str, Any] = {"done": await self._handle(request, _teller(writer))}
             except PcemuError as error:
                 reply = {"error": str(error), "exit_code": error.exit_code}
             except OSError as error:
@@ -60,3 +65,21 @@ class Control:
         if self._server is not None:
             self._server.close()
             self._path.unlink(missing_ok=True)
+
+
+def _teller(writer: asyncio.StreamWriter) -> Progress:
+    """Tells who asked how far it is, now and then; a client that is gone needs not know."""
+    loop = asyncio.get_running_loop()
+    next_time = 0.0
+
+    def write(done: int, total: int) -> None:
+        if not writer.is_closing():
+            writer.write(json.dumps({"progress": [done, total]}).encode() + b"\n")
+
+    def tell(done: int, total: int) -> None:
+        nonlocal next_time
+        if loop.time() >= next_time:
+            next_time = loop.time() + TELL_EVERY
+            loop.call_soon_threadsafe(write, done, total)
+
+    return tell

@@ -1,9 +1,10 @@
 """How `pcemu session` reaches a server that has an image's sessions open.
 
 Each server listens at a socket per image in the user's runtime folder, which is the user's alone (0700), with
-rights for the user alone (0600). One line of JSON each way::
+rights for the user alone (0600). Lines of JSON::
 
     {"action": "commit", "session": "alice", …}     ─►
+                                                    ◄─  {"progress": [sectors done, sectors in all]}, often
                                                     ◄─  {"done": {…}} or {"error": "…", "exit_code": 2}
 """
 
@@ -14,9 +15,12 @@ import json
 import os
 import socket
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from pcemu.errors import PcemuError
+
+if TYPE_CHECKING:
+    from pcemu.drives.lineage import Progress
 
 SUFFIX = ".server"
 MAX_LINE = 1 << 20
@@ -48,9 +52,11 @@ def control_path(image: Path) -> Path:
     return control_folder() / f"{digest[:24]}{SUFFIX}"
 
 
-def ask_server(image: Path, session: str, action: str, **options: Any) -> dict[str, Any] | None:
+def ask_server(
+    image: Path, session: str, action: str, *, progress: Progress | None = None, **options: Any
+) -> dict[str, Any] | None:
     """Have the server of ``image`` do something with a session; None when there is none. ServerRefused."""
-    return _ask(control_path(image), {"action": action, "session": session, **options})
+    return _ask(control_path(image), {"action": action, "session": session, **options}, progress=progress)
 
 
 def running_servers() -> list[dict[str, Any]]:
@@ -63,20 +69,25 @@ def running_servers() -> list[dict[str, Any]]:
     return [each for each in found if each is not None]
 
 
-def _ask(path: Path, request: dict[str, Any], timeout: float | None = None) -> dict[str, Any] | None:
+def _ask(
+    path: Path, request: dict[str, Any], timeout: float | None = None, progress: Progress | None = None
+) -> dict[str, Any] | None:
+    reply: dict[str, Any] = {}
     with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as connected:
         connected.settimeout(timeout)
         try:
             connected.connect(str(path))
             connected.sendall(json.dumps(request).encode() + b"\n")
             with connected.makefile("rb") as file:
-                line = file.readline(MAX_LINE)
+                while line := file.readline(MAX_LINE):
+                    reply = json.loads(line)
+                    if "progress" not in reply:
+                        break
+                    if progress is not None:
+                        progress(*reply["progress"])
         except OSError:
             return None
-    if not line:
-        return None
-    reply: dict[str, Any] = json.loads(line)
     if "error" in reply:
         raise ServerRefused(str(reply["error"]), int(reply["exit_code"]))
-    done: dict[str, Any] = reply["done"]
+    done: dict[str, Any] | None = reply.get("done")
     return done

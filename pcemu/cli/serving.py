@@ -21,6 +21,7 @@ from pcemu.cli.on_exit import OnExit
 from pcemu.cli.output import note, result
 from pcemu.cli.signals import Interrupted, Interrupts
 from pcemu.drives.chain import Chain
+from pcemu.drives.lineage import Progress
 from pcemu.drives.nbd.exports import ImpatientHost
 from pcemu.drives.nbd.listen import Address
 from pcemu.drives.nbd.server import NbdServer
@@ -184,12 +185,12 @@ class Serving:
         )
 
     def _handler(self, image: ServedImage, exports: SessionExports) -> Any:
-        async def handle(request: dict[str, Any]) -> dict[str, Any]:
+        async def handle(request: dict[str, Any], progress: Progress) -> dict[str, Any]:
             action = request.pop("action")
             if action == LIST:
                 return await self._describe(image, exports)
             name = request.pop("session")
-            return await exports.decide(Decision(image.image, name, action, request))
+            return await exports.decide(Decision(image.image, name, action, request), progress)
 
         return handle
 

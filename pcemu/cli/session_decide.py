@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import click
 
 from pcemu.cli.disk_common import common, epilog, say, work
+from pcemu.cli.progress import ProgressBar
 from pcemu.cli.server_control import ask_server
 from pcemu.cli.session_common import (
     GO_ON_COMMITTING,
@@ -84,7 +86,7 @@ def commit(
     selected = bool(only or except_)
     sectors = 0
     options = {"only": only, "except": except_, "preserve_siblings": preserve_siblings}
-    done = ask_server(disk, name, "commit", **options)
+    done = _ask_server(disk, name, "commit", quiet, **options)
     if done is not None:
         files, sectors = done["files"], done["sectors"]
         _say_committed(disk, name, sectors, files, as_json=as_json, quiet=quiet)
@@ -162,7 +164,7 @@ def branch(disk: Path, branch_name: str, name: str, disconnect: bool, as_json: b
 
     Keys of --json: image, session, path.
     """
-    done = ask_server(disk, name, "branch", name=_as_seen_here(branch_name), disconnect=disconnect)
+    done = _ask_server(disk, name, "branch", quiet, name=_as_seen_here(branch_name), disconnect=disconnect)
     if done is None:
         with opened(disk, name, started=False) as session, work("writing", AGAIN, quiet=quiet) as progress:
             path = session.branch(branch_name, progress)
@@ -170,6 +172,14 @@ def branch(disk: Path, branch_name: str, name: str, disconnect: bool, as_json: b
         path = done["path"]
     document = {"image": str(disk), "session": name, "path": path}
     say(f"saved as {path}; {disk} stays as it is", document, as_json=as_json, quiet=quiet)
+
+
+def _ask_server(
+    disk: Path, session: str, action: str, quiet: bool, /, **options: Any
+) -> dict[str, Any] | None:
+    """As :func:`ask_server`, which shows how far the server is. Ctrl-C does not stop it."""
+    with ProgressBar("writing", quiet=quiet) as bar:
+        return ask_server(disk, session, action, progress=bar, **options)
 
 
 def _as_seen_here(name: str) -> str:
@@ -197,7 +207,7 @@ def rebase(disk: Path, name: str, save_as: str, disconnect: bool, as_json: bool,
     """
     from pcemu.drives.changes_text import amount
 
-    done = ask_server(disk, name, "rebase", save_as=_as_seen_here(save_as), disconnect=disconnect)
+    done = _ask_server(disk, name, "rebase", quiet, save_as=_as_seen_here(save_as), disconnect=disconnect)
     if done is None:
         with opened(disk, name) as session, work("writing", AGAIN, quiet=quiet) as progress:
             done = session.rebase(save_as, progress)._asdict()

@@ -20,6 +20,7 @@ from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
 from pcemu.drives.chain import Chain
+from pcemu.drives.lineage import Progress, no_progress
 from pcemu.drives.nbd.exports import Export, ExportRefused, ImpatientHost, Listed, launcher
 from pcemu.drives.open import open_drive
 from pcemu.errors import UsageError
@@ -236,8 +237,10 @@ class SessionExports:
                     found.append(ClientFacts(export, image.image, name, client.export.connections, sectors))
         return found
 
-    async def decide(self, decision: Decision) -> dict[str, Any]:
+    async def decide(self, decision: Decision, progress: Progress = no_progress) -> dict[str, Any]:
         """Commit, discard, keep, branch or rebase a session of a served image; what came of it.
+
+        ``progress`` is called by a thread.
 
         A commit does not disturb anybody: all read what they read before. All else but keep changes what the
         client reads, and is refused while it is connected, unless the option ``disconnect`` is set.
@@ -250,7 +253,7 @@ class SessionExports:
         async with self._lock, contextlib.AsyncExitStack() as stack:
             for export in self._exports_of(image):
                 await stack.enter_async_context(export.gate.held())
-            return await asyncio.to_thread(self._decide, image, name, decision.action, decision.options)
+            return await asyncio.to_thread(self._decide, image, decision, progress)
 
     def _image(self, path: str) -> ServedImage:
         for image in self._images.values():
@@ -278,8 +281,9 @@ class SessionExports:
             )
         await self.disconnect(export)
 
-    def _decide(self, image: ServedImage, name: str, action: str, options: dict[str, Any]) -> dict[str, Any]:
+    def _decide(self, image: ServedImage, decision: Decision, progress: Progress) -> dict[str, Any]:
         """In a thread; all gates of the image are held."""
+        _, name, action, options = decision
         if image.session is not None and image.session.name == name:
             live: Session | None = image.session
         else:
@@ -290,11 +294,11 @@ class SessionExports:
             if live is not None:
                 if action not in (COMMIT, KEEP):
                     raise UsageError(f"{image.image}: client {name!r} came back, expected it gone; try again")
-                return self._decide_live(live, action, options, preserve=image.per_client)
+                return self._decide_live(live, decision, progress, preserve=image.per_client)
             session = stack.enter_context(self._find(image, name))
             if session.found is State.NEW:
                 raise UsageError(f"{image.image}: has no session {name!r}; `pcemu serve --list` shows all")
-            return _ACTIONS[action](session, options)
+            return _ACTIONS[action](session, options, progress)
 
     @contextlib.contextmanager
     def _others_aside(self, image: ServedImage, live: Session | None) -> Iterator[None]:
@@ -316,14 +320,14 @@ class SessionExports:
             base.drive = self._open_image(image)
 
     def _decide_live(
-        self, session: Session, action: str, options: dict[str, Any], *, preserve: bool
+        self, session: Session, decision: Decision, progress: Progress, *, preserve: bool
     ) -> dict[str, Any]:
         """The client's drive goes on as the same object, with the same content."""
-        if action == KEEP:
+        if decision.action == KEEP:
             session.drive.flush()
             return {"drives": len(session.drives)}
         try:
-            return _ACTIONS[action](session, options)
+            return _ACTIONS[decision.action](session, decision.options, progress)
         finally:
             if not session.open:
                 session.start()
@@ -356,40 +360,40 @@ def _leave(session: Session) -> None:
 COMMIT, DISCARD, KEEP, BRANCH, REBASE = "commit", "discard", "keep", "branch", "rebase"
 
 
-def _commit(session: Session, options: dict[str, Any]) -> dict[str, Any]:
+def _commit(session: Session, options: dict[str, Any], progress: Progress) -> dict[str, Any]:
     preserve = bool(options.get("preserve_siblings"))
     only, except_ = options.get("only") or (), options.get("except") or ()
     if only or except_:
         if not session.open:
             session.start()
-        files = session.commit_files(only, except_, preserve_siblings=preserve)
+        files = session.commit_files(only, except_, preserve_siblings=preserve, progress=progress)
         return {"sectors": 0, "files": files}
-    return {"sectors": session.commit(preserve_siblings=preserve), "files": []}
+    return {"sectors": session.commit(progress, preserve_siblings=preserve), "files": []}
 
 
-def _discard(session: Session, options: dict[str, Any]) -> dict[str, Any]:
+def _discard(session: Session, options: dict[str, Any], progress: Progress) -> dict[str, Any]:
     session.discard()
     return {}
 
 
-def _keep(session: Session, options: dict[str, Any]) -> dict[str, Any]:
+def _keep(session: Session, options: dict[str, Any], progress: Progress) -> dict[str, Any]:
     session.start()
     session.keep()
     return {"drives": len(session.drives)}
 
 
-def _branch(session: Session, options: dict[str, Any]) -> dict[str, Any]:
-    return {"path": session.branch(str(options["name"]))}
+def _branch(session: Session, options: dict[str, Any], progress: Progress) -> dict[str, Any]:
+    return {"path": session.branch(str(options["name"]), progress)}
 
 
-def _rebase(session: Session, options: dict[str, Any]) -> dict[str, Any]:
+def _rebase(session: Session, options: dict[str, Any], progress: Progress) -> dict[str, Any]:
     session.start()
-    done = session.rebase(str(options.get("save_as") or ""))
+    done = session.rebase(str(options.get("save_as") or ""), progress)
     session.keep()
     return done._asdict()
 
 
-_ACTIONS: dict[str, Callable[[Session, dict[str, Any]], dict[str, Any]]] = {
+_ACTIONS: dict[str, Callable[[Session, dict[str, Any], Progress], dict[str, Any]]] = {
     COMMIT: _commit,
     DISCARD: _discard,
     KEEP: _keep,
