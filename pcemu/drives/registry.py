@@ -168,8 +168,11 @@ def register(child: str, parent: str, host: Host = HOST) -> None:
     """
     child, parent = _real(child), os.path.realpath(parent)
     folder = os.path.dirname(parent)  # noqa: PTH120
-    if os.path.dirname(child) in (folder, parent + SESSIONS) or child in registered(parent, host):  # noqa: PTH120
+    its_folder = os.path.dirname(child)  # noqa: PTH120
+    if its_folder in (folder, parent + SESSIONS) or child in registered(parent, host):
         return
+    if not os.path.isdir(its_folder):  # noqa: PTH112
+        return  # who makes the child will tell
     line = json.dumps(os.path.relpath(child, folder)).encode()
     try:
         append_line(parent + CHILDREN, b"\n" + line + b"\n", host)  # the line before may be torn

@@ -42,13 +42,14 @@ def ancestors_of(path: StrPath, *, allow_outside: bool = False, host: Host = HOS
     """
     at = os.path.realpath(path)
     found: list[str] = []
-    while child := read_child(at, host, allow_outside=allow_outside):
-        if child.parent is None:
-            break
-        at = child.parent.real
-        if at in found:  # a cycle, which opening it will tell
-            break
-        found.append(at)
+    with told(path, "looking for its parents", "check its path and its disk"):
+        while child := read_child(at, host, allow_outside=allow_outside):
+            if child.parent is None:
+                break
+            at = child.parent.real
+            if at in found:  # a cycle, which opening it will tell
+                break
+            found.append(at)
     return found
 
 

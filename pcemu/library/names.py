@@ -63,7 +63,7 @@ def find_disk(path: Path) -> Path:
     """
     try:
         return resolve_disk(path)
-    except ImageNotFoundError:
+    except (ImageNotFoundError, OSError):  # such as a name that is too long, which opening it will tell
         return path
 
 

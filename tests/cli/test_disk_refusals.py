@@ -261,6 +261,25 @@ def test_a_missing_image(command: str, disk: Run) -> None:
     assert "nowhere.vhd: no such file; give the path of an existing disk image\n" in err
 
 
+@pytest.mark.parametrize(
+    "command", ["info", "chain", "map", "check", "commit", "discard", "repair", "compact"]
+)
+def test_a_path_that_the_host_does_not_take_is_a_sentence(command: str, disk: Run, tmp_path: Path) -> None:
+    Path("file").touch()
+    for path in ("n" * 300, "file/below"):
+        code, out, err = disk(command, path)
+        assert code in (3, 5) and out == "" and err.startswith("pcemu: ") and err.count("\n") == 1
+        assert path in err and ";" in err, err
+
+
+def test_a_child_that_cannot_be_made_leaves_no_note(disk: Run, tmp_path: Path) -> None:
+    create_dynamic("base.vhd", SIZE)
+    before = state(tmp_path)
+    code, _, err = disk("create", "-b", "base.vhd", "nowhere/child.vhd")
+    assert code == 5 and "cannot be created" in err
+    assert state(tmp_path) == before
+
+
 def test_a_folder_is_no_image(disk: Run, tmp_path: Path) -> None:
     code, _, err = disk("info", tmp_path)
     assert code == 4
