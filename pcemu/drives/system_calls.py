@@ -153,20 +153,28 @@ class SystemCalls:
 
     def punch_hole(self, fd: int, offset: int, size: int) -> None:
         """Give a range back to the file system: it reads as zeros."""
-        fallocate = _c_function("fallocate", FALLOCATE)
-        if fallocate is None:
-            raise OSError(errno.ENOSYS, os.strerror(errno.ENOSYS))
-        if fallocate(fd, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, offset, size):
-            import ctypes
+        _fallocate(fd, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, offset, size)
 
-            code = ctypes.get_errno()
-            raise OSError(code, os.strerror(code))
+    def reserve(self, fd: int, offset: int, size: int) -> None:
+        """Give the holes in a range their space on the medium; they read as zeros all the same."""
+        _fallocate(fd, FALLOC_FL_KEEP_SIZE, offset, size)
 
     def start_writeback(self, fd: int) -> None:
         """Queue all that was written to ``fd`` for the medium; fdatasync then finds less to do."""
         sync_file_range = _c_function("sync_file_range", SYNC_FILE_RANGE)
         if sync_file_range is not None:
             sync_file_range(fd, 0, 0, SYNC_FILE_RANGE_WRITE)  # an error is fdatasync's to tell
+
+
+def _fallocate(fd: int, mode: int, offset: int, size: int) -> None:
+    fallocate = _c_function("fallocate", FALLOCATE)
+    if fallocate is None:
+        raise OSError(errno.ENOSYS, os.strerror(errno.ENOSYS))
+    if fallocate(fd, mode, offset, size):
+        import ctypes
+
+        code = ctypes.get_errno()
+        raise OSError(code, os.strerror(code))
 
 
 @cache

@@ -89,7 +89,7 @@ class GuardedCalls(SystemCalls):
     def _written(self, *arguments: object) -> NoReturn:
         raise AssertionError(f"changed a file: {arguments}")
 
-    pwritev = ftruncate = punch_hole = rename = link = unlink = copy_file_range = _written  # type: ignore[assignment]
+    pwritev = ftruncate = punch_hole = reserve = rename = link = unlink = copy_file_range = _written  # type: ignore[assignment]
 
 
 class Fuzzer:

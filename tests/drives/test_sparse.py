@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import errno
 from pathlib import Path
 
 import pytest
 
 from pcemu.drives.create import create_differencing, create_dynamic
-from pcemu.drives.hostfile import HOST
+from pcemu.drives.hostfile import HOST, Host, SystemCalls
 from pcemu.drives.open import open_drive, open_layer
 from pcemu.drives.sparse import SparseLayer
 from pcemu.testing.drive_conformance import contents
@@ -70,3 +71,41 @@ def test_the_footers_copy_is_mended_before_the_tail_moves(tmp_path: Path) -> Non
     drive.write(0, b"x" * 512)
     drive.close()
     assert path.read_bytes()[:512] == footer
+
+
+@pytest.mark.parametrize("offered", [True, False])
+def test_a_writer_that_comes_from_one_block_into_the_next_finds_its_space_there(
+    offered: bool, tmp_path: Path
+) -> None:
+    reserved = []
+
+    class Calls(SystemCalls):
+        def reserve(self, fd: int, offset: int, size: int) -> None:
+            reserved.append((offset, size))
+            if not offered:
+                raise OSError(errno.ENOSPC, "")
+            super().reserve(fd, offset, size)
+
+    block = 2 * MIB // 512
+    create_dynamic(tmp_path / "base.vhd", 16 * MIB)
+    base = open_drive(tmp_path / "base.vhd")
+    base.write(0, b"b" * 16 * MIB)
+    base.close()
+    create_differencing(tmp_path / "child.vhd", tmp_path / "base.vhd")
+    child = open_layer(str(tmp_path / "child.vhd"), False, None, Host(Calls()))
+    assert isinstance(child, SparseLayer)
+    for lba, size in ((0, 512), (block, 512), (3 * block - 4, 2048), (5 * block + 7, MIB)):
+        child.write(lba, b"n" * size)
+        assert reserved == [], "here and there"
+    child.write(3 * block, b"n" * 512)
+    child.write(6 * block - 8, b"n" * 512)
+    child.write(6 * block - 7, b"n" * 8 * 512)  # into the next
+    assert reserved == [(child.locate(each * block), 2 * MIB) for each in (3, 6)]
+    child.close()
+    drive = open_drive(tmp_path / "child.vhd", read_only=True)
+    model = bytearray(b"b" * 16 * MIB)
+    written = ((0, 1), (block, 1), (3 * block - 4, 5), (5 * block + 7, 2048), (6 * block - 8, 9))
+    for lba, count in written:
+        model[lba * 512 : (lba + count) * 512] = b"n" * count * 512
+    assert contents(drive) == model
+    drive.close()
