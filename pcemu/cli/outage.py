@@ -14,13 +14,19 @@ Amid = Callable[[str], AbstractContextManager[Callable[[], bool]]]
 class Outage:
     """Waits in the guest's place: shows why, and ends the wait when a signal comes or the view is closed.
 
-    ``tell`` shows the user a line. ``amid`` replaces it where there is a view: it shows, in a context, why
-    the guest stands still, and tells whether it shall go on. Once the session is ``ending`` nothing is
-    waited for.
+    ``tell`` shows the user a line; ``meanwhile`` says in it what else the wait means. ``amid`` replaces it
+    where there is a view: it shows, in a context, why the guest stands still, and tells whether it shall go
+    on. Once the session is ``ending`` nothing is waited for.
     """
 
-    def __init__(self, interrupts: Interrupts, tell: Callable[[str], None]) -> None:
+    def __init__(
+        self,
+        interrupts: Interrupts,
+        tell: Callable[[str], None],
+        meanwhile: str = "; the guest stands still meanwhile",
+    ) -> None:
         self._interrupts = interrupts
+        self._meanwhile = meanwhile
         self._tell = tell
         self.amid: Amid = self._told
         self.ending = False
@@ -31,7 +37,7 @@ class Outage:
         if not self._undisturbed() or threading.current_thread() is not threading.main_thread():
             yield self._undisturbed
         else:
-            why = f"{url}: waiting for the server; the guest stands still meanwhile"
+            why = f"{url}: waiting for the server{self._meanwhile}"
             with self.amid(why) as wanted:
 
                 def going_on() -> bool:

@@ -18,6 +18,7 @@ from pcemu.cli.begin import begin
 from pcemu.cli.control_socket import Control
 from pcemu.cli.disks import SessionDisk, session_folder
 from pcemu.cli.on_exit import OnExit
+from pcemu.cli.outage import Outage
 from pcemu.cli.output import note, result
 from pcemu.cli.signals import Interrupted, Interrupts
 from pcemu.drives.chain import Chain
@@ -27,8 +28,9 @@ from pcemu.drives.nbd.listen import Address
 from pcemu.drives.nbd.server import NbdServer
 from pcemu.drives.nbd.tls import certificates_context, psk_context
 from pcemu.drives.open import open_drive
+from pcemu.drives.remote.settings import SETTINGS
 from pcemu.drives.sparse import SparseLayer
-from pcemu.errors import UsageError
+from pcemu.errors import PcemuError, UsageError
 from pcemu.frontends.prompt import Reply
 from pcemu.library.names import resolve_disk
 from pcemu.session.exports import SEPARATOR, Decision, ServedImage, SessionExports
@@ -86,6 +88,7 @@ class Serving:
         self._host = ImpatientHost()
         self._interrupts = Interrupts()
         self._asker = TerminalAsker(self._interrupts)
+        self._outage = Outage(self._interrupts, self._say, meanwhile="")
         self._addresses: list[Address] = []
 
     def run(self) -> int:
@@ -96,16 +99,19 @@ class Serving:
         names = _names(paths, options.names)
         with ExitStack() as stack:
             stack.enter_context(self._interrupts)
+            stack.callback(setattr, SETTINGS, "waiting", SETTINGS.waiting)
+            SETTINGS.waiting = self._outage
             disks: list[ServedDisk] = []
-            if not (options.read_only or options.per_client or options.in_place):
-                for path in paths:
-                    disks.append(ServedDisk(path, options.session, self._host, options.allow_outside))
-                    stack.callback(disks[-1].close)
-                try:
-                    begin(disks, None, self._interrupts, self._say, quiet=options.quiet)
-                except Interrupted as interrupted:
-                    return interrupted.exit_code
-            number = asyncio.run(self._serve(paths, names, disks, tls))
+            try:
+                if not (options.read_only or options.per_client or options.in_place):
+                    self._begin(paths, disks, stack)
+                number = asyncio.run(self._serve(paths, names, disks, tls))
+            except Interrupted as interrupted:
+                return interrupted.exit_code
+            except PcemuError:
+                if self._interrupts.number is None:
+                    raise
+                return Interrupted(self._interrupts.number).exit_code  # it did not wait for a server
             gone = number != signal.SIGINT  # who sent SIGTERM or SIGHUP is not there to be asked
             asker = None if gone or not self._asker.available else self._asker
             return OnExit(
@@ -116,6 +122,14 @@ class Serving:
                 quiet=options.quiet,
                 preserve_siblings=options.preserve_siblings,
             ).settle()
+
+    def _begin(self, paths: Sequence[Path], disks: list[ServedDisk], stack: ExitStack) -> None:
+        """Start the images' sessions."""
+        options = self._options
+        for path in paths:
+            disks.append(ServedDisk(path, options.session, self._host, options.allow_outside))
+            stack.callback(disks[-1].close)
+        begin(disks, None, self._interrupts, self._say, quiet=options.quiet)
 
     def _tls(self) -> ssl.SSLContext | None:
         options = self._options
@@ -170,7 +184,9 @@ class Serving:
             stack.callback(self._host.end)
             self._announce(images, tls)
             with _woken(self._interrupts) as came:
-                return await came
+                number = await came
+                self._outage.ending = True
+                return number
 
     def _open_child(self, path: str) -> Chain:
         """A drive that keeps its parent as it is."""

@@ -92,20 +92,34 @@ def test_run_from_a_server(pcemu: Run, disk_file: Path) -> None:
 
 
 @pytest.mark.skipif(os.name == "nt", reason="signals end processes at once there")
+@pytest.mark.parametrize(
+    "command",
+    [
+        ("run", "--headless"),
+        ("serve", "--listen", "unix:s"),
+        ("serve", "--listen", "unix:s", "--read-only"),
+    ],
+)
 def test_ctrl_c_ends_the_wait_for_a_server_that_is_silent_from_the_start(
-    pcemu: Run, disk_file: Path, tmp_path: Path
+    command: tuple[str, ...], pcemu: Run, disk_file: Path, tmp_path: Path
 ) -> None:
     with qemu_nbd(disk_file) as port, ToxicProxy(("127.0.0.1", port)) as proxy:
         url = f"nbd://127.0.0.1:{proxy.port}/disk"
         assert pcemu("disk", "info", url)[0] == 0  # it is known
         proxy.frozen = True
-        command = [sys.executable, "-m", "pcemu", "run", "--headless", "--network-timeout", "80000", url]
+        known = proxy.connections
+        settings = {**environment(tmp_path), "PCEMU_NETWORK_TIMEOUT": "80000"}
         with subprocess.Popen(
-            command, cwd=tmp_path, env=environment(tmp_path), stderr=subprocess.PIPE, text=True
-        ) as process:
+            [sys.executable, "-m", "pcemu", *command, url],
+            cwd=tmp_path, env=settings, stderr=subprocess.PIPE, text=True,
+        ) as process:  # fmt: skip
             assert process.stderr is not None
             try:
-                assert "waiting for the server" in process.stderr.readline()
+                if "--read-only" in command:  # nobody is told
+                    while proxy.connections == known and process.poll() is None:
+                        pass
+                else:
+                    assert "waiting for the server" in process.stderr.readline()
                 process.send_signal(signal.SIGINT)
                 _, err = process.communicate(timeout=60)
             finally:
