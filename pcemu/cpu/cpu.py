@@ -399,8 +399,10 @@ class Cpu:
     def _on_special(self, vector: int) -> None:
         """What is not, or not only, delivered to the guest."""
         if vector == PAGE_FAULT and self.mmu.page_fault is not None:
-            self._state.stay()
-            self._deliver_page_fault()
+            if self._state.stay():
+                self._deliver_page_fault()
+            else:
+                self.mmu.page_fault = None  # what has stopped the run goes first
         elif vector == DEBUG:
             self._on_debug()
         elif vector >= INTERCEPT_BASE:

@@ -45,7 +45,7 @@ class LiveState(EngineState):
         self.locate()
         self.halted = _view(finder.find_halted(), 4).cast("I")
         self.stop_flags = finder.find_stop_flags()
-        self._exit_request = _view(self.stop_flags[1], 1)
+        self._stop_request, self._exit_request = (_view(flag, 1) for flag in self.stop_flags[:2])
         self._exception = _view(finder.find_exception(), 4).cast("I")
         self.d[self.software_interrupt] = 0  # the experiment's
         address, error = finder.find_refusal(self._exception)
@@ -61,9 +61,12 @@ class LiveState(EngineState):
         self._exception[0] = PAGE_FAULT
         return False
 
-    def stay(self) -> None:
-        """A refused fill has been reported: do not end the run for it."""
+    def stay(self) -> bool:
+        """A refused fill has been reported: do not end the run for it. False: it was stopped before."""
+        if self._stop_request[0]:
+            return False
         self._exit_request[0] = self._error[0] = 0
+        return True
 
 
 def _view(address: int, size: int) -> memoryview:

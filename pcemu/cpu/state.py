@@ -202,8 +202,9 @@ class EngineState:
         """
         return False
 
-    def stay(self) -> None:
-        """A refused fill has been reported: do not end the run for it."""
+    def stay(self) -> bool:
+        """A refused fill has been reported: do not end the run for it. False: it was stopped before."""
+        return False
 
     def write_register(self, register: int, value: int) -> None:
         """Write a register whose change has effects inside the engine (CR0, CR3, CR4, EFLAGS)."""

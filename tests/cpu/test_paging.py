@@ -586,3 +586,20 @@ def test_wild_tables_end_in_a_shutdown_or_go_on(code: str, public: bool) -> None
         if reasons or board.cpu.halted:
             break
     assert reasons or board.cpu.halted
+
+
+@pytest.mark.parametrize("public", [False, True], ids=["live", "public"])
+def test_a_page_fault_waits_for_what_stopped_the_run_before_it(public: bool) -> None:
+    """A device raises an error; the next instruction, in the same block, meets an absent page."""
+    board = Board(paged("TRY\nout 0x77, al\nfault: mov eax, [PAGES]\nEND_TRY\n"), public)
+
+    def fail(register: int, value: int) -> None:
+        raise LookupError
+
+    board.bus.attach("broken", range(0x77, 0x78), lambda register: 0, fail)
+    with pytest.raises(LookupError):
+        board.run()
+    assert not board.said
+    assert board.cpu.registers.eip == board.labels["fault"]
+    line = numbers(board.run().splitlines())[0]
+    assert (line[:3], line[-2]) == ([14, 0, board.labels["fault"]], PAGES)
