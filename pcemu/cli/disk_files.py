@@ -173,7 +173,7 @@ def ls(
             )
             for each in facts
         ]
-        text = drawn(table(("SIZE", "MODIFIED", "ATTR", "NAME"), rows, right=(0,)))
+        text = drawn(table(("size", "modified", "attr", "name"), rows, right=(0,)))
     say(text, facts, as_json=as_json, quiet=quiet)
     _warn(tree, image)
 

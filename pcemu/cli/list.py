@@ -40,7 +40,7 @@ def list_(as_json: bool, quiet: bool) -> None:
     if not as_json:
         from pcemu.cli.tables import drawn, table
 
-        headings = ("NAME", "SIZE", "ON DISK", "UNDO STATE")
+        headings = ("name", "size", "on disk", "undo state")
         rows = [
             (each["name"], _size(each), human(each["file_size"]), _undo_state(each["sessions"]))
             for each in facts

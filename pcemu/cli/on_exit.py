@@ -78,10 +78,24 @@ class OnExit:
                 self._keep(changed)
                 self.decision = KEEP.word
                 return code
-            for disk in changed:
-                disk.session.start()
+            if not self._start_again(changed):
+                self.decision = KEEP.word
+                return code
             reply = Reply("ask")
         return 0
+
+    def _start_again(self, changed: Sequence[SessionDisk]) -> bool:
+        """Open the sessions for another answer; False when half a commit cannot be finished now either."""
+        for disk in changed:
+            try:
+                disk.session.start()
+            except PcemuError:  # which was told just now
+                self._refused(
+                    f"{disk.place}: its session is left as it is; when that is mended, `pcemu session commit "
+                    f"{disk.typed}` goes on"
+                )
+                return False
+        return True
 
     def _ask(self, changed: Sequence[SessionDisk]) -> Reply | None:
         """What the user wants; None when nobody answers."""

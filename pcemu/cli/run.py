@@ -14,6 +14,7 @@ from pcemu.cli.exit_option import on_exit_option
 from pcemu.cli.remote import network_options
 from pcemu.cli.script import STEPS, ScriptCommand, steps
 from pcemu.cli.ui import HEADLESS, UIS
+from pcemu.errors import UsageError
 from pcemu.pacing import PACES
 
 AS_IT_IS = "\b\n"  # click does not wrap the paragraph that begins with this line
@@ -134,7 +135,28 @@ def _png(ctx: click.Context, parameter: click.Parameter, value: Path | None) -> 
     return value
 
 
-@click.command(cls=ScriptCommand, help=HELP, epilog=EPILOG, short_help="Run a PC.")
+class RunCommand(ScriptCommand):
+    """Tells programs, too, what is wrong with the command line, where --json is part of it."""
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        """Parse, and print the line of --json when that fails."""
+        as_json = "--json" in args
+        try:
+            return super().parse_args(ctx, args)
+        except click.UsageError as error:
+            if as_json:
+                _report_refusal(error.format_message(), error.exit_code)
+            raise
+
+
+def _report_refusal(why: str, exit_code: int) -> None:
+    from pcemu.cli.output import result
+    from pcemu.cli.report import Report  # which --help and Tab need not wait for
+
+    result(Report(exit_code=exit_code, error=why).line())
+
+
+@click.command(cls=RunCommand, help=HELP, epilog=EPILOG, short_help="Run a PC.")
 @click.argument("disks", nargs=-1, metavar="[DISK]...", type=DISK_TO_RUN)
 @click.option("--memory", metavar="MIB", type=int, default=32, show_default=True, help="RAM.")
 @click.option(
@@ -233,11 +255,16 @@ def _png(ctx: click.Context, parameter: click.Parameter, value: Path | None) -> 
 @click.pass_context
 def run(ctx: click.Context, /, disks: tuple[Path, ...], **options: Any) -> None:
     """Turn the command line into a session and run it."""
-    script = steps(ctx)
-    if options.pop("headless"):
-        if options["ui"] not in (None, HEADLESS):
-            raise click.UsageError(f"--headless does not go with --ui {options['ui']}")
-        options["ui"] = HEADLESS
+    try:
+        if options.pop("headless"):
+            if options["ui"] not in (None, HEADLESS):
+                raise UsageError(f"--headless does not go with --ui {options['ui']}")
+            options["ui"] = HEADLESS
+        script = steps(ctx)
+    except UsageError as error:
+        if options["as_json"]:
+            _report_refusal(str(error), error.exit_code)
+        raise
     for name in STEPS:
         del options[name]
     from pcemu.cli.runner import Options, Runner  # --help and Tab shall not wait for the whole machine

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -85,10 +86,28 @@ def _folders(places: tuple[Path, ...]) -> list[SessionFolder]:
         images = [place]
         if place.is_dir():
             images = [path.with_name(path.name.removesuffix(SESSIONS)) for path in place.glob(f"*{SESSIONS}")]
-        for image in sorted(images):
+            images += [place / path.name for path in _images_elsewhere() if path.parent == place.resolve()]
+        for image in sorted(set(images)):
             found += sessions_of(os.fspath(image), os.fspath(session_folder()), HOST)
         if not place.exists() and not sessions_of(os.fspath(place), os.fspath(session_folder()), HOST):
             raise ImageNotFoundError(f"{place}: no such image or folder; check the path")
+    return found
+
+
+def _images_elsewhere() -> list[Path]:
+    """The images whose sessions are in the user's own folder, as nothing could be written beside them."""
+    from pcemu.cli.disks import session_folder
+    from pcemu.drives.hostfile import HOST
+    from pcemu.errors import ImageError
+    from pcemu.session.folder import JOURNAL
+    from pcemu.session.journal import read_journal
+
+    found = []
+    for path in session_folder().glob(f"*/*{JOURNAL}"):
+        with contextlib.suppress(ImageError):
+            journal = read_journal(os.fspath(path), HOST)
+            if journal is not None:
+                found.append(Path(journal.image))
     return found
 
 

@@ -46,14 +46,14 @@ def drawn(*things: RenderableType) -> str:
 def table(
     headings: Sequence[str], rows: Sequence[Sequence[str | Text]], right: Sequence[int] = ()
 ) -> RenderableType:
-    """A table; the columns in ``right`` hold numbers."""
+    """A table; the columns in ``right`` hold numbers. Headings are in capitals."""
     from rich.box import SIMPLE_HEAD
     from rich.table import Table
     from rich.text import Text
 
     found = Table(box=SIMPLE_HEAD if sys.stdout.isatty() else None, pad_edge=False, header_style="bold")
     for number, heading in enumerate(headings):
-        found.add_column(heading, justify="right" if number in right else "left", overflow="fold")
+        found.add_column(heading.upper(), justify="right" if number in right else "left", overflow="fold")
     for row in rows:
         found.add_row(*[Text(cell) if isinstance(cell, str) else cell for cell in row])
     return found

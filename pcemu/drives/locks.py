@@ -24,18 +24,18 @@ LOCKS = Path("/proc/locks")
 UNSUPPORTED = (errno.ENOLCK, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOSYS)
 
 
-def lock_file(fd: int, path: str, *, shared: bool) -> None:
-    """Lock an open file until it is closed, or change the lock that it has.
+def lock_file(fd: int, path: str, *, shared: bool) -> bool:
+    """Lock an open file until it is closed, or change the lock that it has; False where there are no locks.
 
     Raises ImageAccessError, naming the holder where the kernel tells, when another has it. A file system
     without locks is used without.
     """
     if fcntl is None:
-        return
+        return False
     while True:
         try:
             fcntl.flock(fd, (fcntl.LOCK_SH if shared else fcntl.LOCK_EX) | fcntl.LOCK_NB)
-            return
+            return True
         except InterruptedError:
             continue
         except BlockingIOError:
@@ -46,7 +46,7 @@ def lock_file(fd: int, path: str, *, shared: bool) -> None:
             ) from None
         except OSError as error:
             if error.errno in UNSUPPORTED:
-                return
+                return False
             raise
 
 

@@ -34,7 +34,10 @@ def open_session(folder: SessionFolder, numbers: Sequence[int], allow_outside: b
             f"{folder.image}: its session has lost {', '.join(missing)}, expected all of its drives; "
             f"restore what is missing from a copy, or give the session up with `pcemu session discard`"
         )
-    layers = open_layers(paths[-1], allow_outside=True, host=host)
+    try:
+        layers = open_layers(paths[-1], allow_outside=True, host=host)
+    except ImageFormatError as error:
+        raise ImageFormatError(f"{error}; or give the session up with `pcemu session discard`") from error
     try:
         _check(folder, paths, layers, allow_outside, host)
     except BaseException:

@@ -47,6 +47,7 @@ class SessionFolder:
         self.path = folder
         self.host = host
         self.is_new = False  # when it was locked, there was no trace of it
+        self.has_locks = True
         self._lock: HostFile | None = None
 
     @property
@@ -140,7 +141,7 @@ class SessionFolder:
                 continue
             file = HostFile(self.host.calls, fd, self.lock_path, read_only=False)
             try:
-                lock_file(file.fd, self.lock_path, shared=False)
+                self.has_locks = lock_file(file.fd, self.lock_path, shared=False) or os.name == "nt"
                 if self._is_named(file):
                     self._lock = file
                     return

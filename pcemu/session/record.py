@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
 import time
 from collections.abc import Callable, Sequence
@@ -10,7 +11,7 @@ from enum import StrEnum
 
 from pcemu.drives.hostfile import HOST, Host
 from pcemu.drives.intents import COMMIT, Intent, read_intent
-from pcemu.drives.lineage import StrPath
+from pcemu.drives.lineage import StrPath, told
 from pcemu.drives.replace import remove_image
 from pcemu.errors import ImageAccessError, ImageNotFoundError, UsageError
 from pcemu.session.files import rebuild, refuse_siblings
@@ -26,6 +27,7 @@ from pcemu.session.journal import (
 )
 
 START = "start"
+FULL = (errno.ENOSPC, errno.EDQUOT)
 BEGINNING = 0  # where to revert to, besides the numbers of checkpoints
 
 
@@ -66,6 +68,11 @@ class SessionRecord:
         self._expect_image()
         self.folder = folder_for(self.image, name, self._fallback, host)
         self.folder.take()
+        if not self.folder.has_locks:
+            self.warnings.append(
+                f"{self.folder.path}: its file system has no locks, so nothing keeps other programs away "
+                f"from {self.image} and its session: see to it that no other one uses them meanwhile"
+            )
         try:
             self._journal = self._load()
             self.found = self._state()
@@ -99,7 +106,7 @@ class SessionRecord:
                     f"{damage or f'{self.folder.journal}: is missing'}; it was made anew from the session's "
                     f"drives: names and notes of checkpoints are lost, nothing else"
                 )
-                write_journal(self.folder.journal, journal, self.host)
+                self._write(journal, needed=False)
         if "remove" in journal.pending:
             self._remove_all(journal, self.folder.names())
             journal = Journal(image=self.folder.image, created=self._clock())
@@ -287,8 +294,22 @@ class SessionRecord:
                 f"and keeps what came after it"
             )
 
-    def _save(self) -> None:
-        write_journal(self.folder.journal, self._journal, self.host)
+    def _save(self, *, needed: bool = True) -> None:
+        self._write(self._journal, needed=needed)
+
+    def _write(self, journal: Journal, *, needed: bool = True) -> None:
+        """Write the journal. What is not ``needed`` is left out where there is no room for it.
+
+        So a full disk keeps nobody from looking at a session, or from giving it up, which makes room.
+        """
+        advice = "nothing is lost; make room there, or mend its disk, and try again"
+        try:
+            with told(self.folder.journal, "writing the session's journal", advice):
+                write_journal(self.folder.journal, journal, self.host)
+        except ImageAccessError as error:
+            cause = error.__cause__
+            if needed or not (isinstance(cause, OSError) and cause.errno in FULL):
+                raise
 
     def _remove_all(self, journal: Journal, names: Sequence[str]) -> None:
         """Remove the drives, the newest first, then the rest; the next start finishes it after a crash.
@@ -297,7 +318,7 @@ class SessionRecord:
         """
         if journal.drives:
             journal.pending = {"remove": 0}
-            write_journal(self.folder.journal, journal, self.host)
+            self._write(journal, needed=False)
         for _, path in sorted(self.folder.drives(names).items(), reverse=True):
             remove_image(path, self.host)
         self.folder.remove(names)

@@ -56,8 +56,7 @@ class Session(SessionRecord):
     """
 
     _drive: Chain | None = None
-    finished = 0
-    """Sectors that :meth:`recover` brought into the image, the rest of a commit that was interrupted."""
+    finished = 0  # sectors of a commit that was interrupted, which recover() brought into the image
 
     # -- looking ------------------------------------------------------------------------------------
 
@@ -113,7 +112,7 @@ class Session(SessionRecord):
         self.recover(progress)
         if self._journal.drives:
             self._journal.state = ACTIVE
-            self._save()
+            self._save(needed=False)
             self._open()
         else:
             self.folder.hold()
@@ -147,9 +146,7 @@ class Session(SessionRecord):
             self._finish_selection(half, progress)
             half = None
         if half is not None:
-            self.finished = commit(
-                half.source, self.image, allow_outside=True, progress=progress, host=self.host
-            )
+            self.finished = self._write_into_image(half.source, progress)
             own = {os.path.realpath(self._path(drive)): drive.number for drive in self._journal.drives}
             self.forget_committed(own[half.source])
         elif "commit" in pending:
@@ -164,14 +161,7 @@ class Session(SessionRecord):
     def _finish_selection(self, half: Intent | None, progress: Progress) -> None:
         """A commit of chosen files that has begun is finished; another is forgotten."""
         if half is not None:
-            commit(
-                half.source,
-                self.image,
-                preserve_siblings=True,
-                allow_outside=True,
-                progress=progress,
-                host=self.host,
-            )
+            self._write_into_image(half.source, progress, preserve_siblings=True)
         remove_image(self.folder.selection, self.host)
 
     def _look_after_commit(self, number: int) -> None:
@@ -306,7 +296,7 @@ class Session(SessionRecord):
         self._close_drive()
         if self._journal.drives:
             self._journal.state = KEPT
-            self._save()
+            self._save(needed=False)  # else it counts as interrupted
 
     def commit(self, progress: Progress = no_progress, *, preserve_siblings: bool = False) -> int:
         """Write everything into the image; how many sectors. Afterwards there is no session.
@@ -321,21 +311,25 @@ class Session(SessionRecord):
             self._remove_all(self._journal, self.folder.names())
             return 0
         self._refuse_moved()
-        if not preserve_siblings:
-            preserve_siblings = self.refuse_siblings()
+        preserve_siblings = preserve_siblings or self.refuse_siblings()
         refuse_children(self.folder, self.folder.names(), self.host)
         self._journal.pending = {"commit": self._journal.drives[-1].number}
         self._save()
-        written = commit(
-            self._path(self._journal.drives[-1]),
+        head = self._path(self._journal.drives[-1])
+        written = self._write_into_image(head, progress, preserve_siblings=preserve_siblings)
+        self._remove_all(self._journal, self.folder.names())
+        return written
+
+    def _write_into_image(self, source: str, progress: Progress, *, preserve_siblings: bool = False) -> int:
+        """Commit a drive and those below it; how many sectors."""
+        return commit(
+            source,
             self.image,
             preserve_siblings=preserve_siblings,
             allow_outside=True,
             progress=progress,
             host=self.host,
         )
-        self._remove_all(self._journal, self.folder.names())
-        return written
 
     def commit_files(
         self,
@@ -369,14 +363,7 @@ class Session(SessionRecord):
             raise
         self._close_drive()
         try:
-            commit(
-                selection,
-                self.image,
-                preserve_siblings=True,  # of this session at least
-                allow_outside=True,
-                progress=progress,
-                host=self.host,
-            )
+            self._write_into_image(selection, progress, preserve_siblings=True)  # of this one at least
             remove_image(selection, self.host)
         finally:
             self._open()

@@ -97,6 +97,23 @@ def test_a_session_that_did_not_begin(pcemu: Run, tmp_path: Path) -> None:
     assert "missing.img" in found["error"]
 
 
+@pytest.mark.parametrize(
+    ("arguments", "why"),
+    [
+        (("--type", "\\x"), "has no meaning"),
+        (("--press", "hyper+x"), "hyper"),
+        (("--until", ""), "expected a text"),
+        (("--ui", "window"), "does not go with"),
+        (("--date", "yesterday"), "yesterday"),
+        (("--no-such-option",), "--no-such-option"),
+    ],
+)
+def test_a_wrong_command_line(pcemu: Run, disk: Path, arguments: tuple[str, ...], why: str) -> None:
+    found = report(pcemu, *arguments, disk)
+    assert (found["outcome"], found["exit_code"], found["disks"]) == ("refused", 2, [])
+    assert why in found["error"]
+
+
 @pytest.mark.parametrize("name", ["shot.jpg", "shot", "shot.png.bmp"])
 def test_a_picture_of_another_kind_is_refused(pcemu: Run, disk: Path, tmp_path: Path, name: str) -> None:
     code, _, err = pcemu("run", "--headless", "--screenshot", tmp_path / name, disk)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import hashlib
 import io
 import json
 import os
@@ -13,6 +14,7 @@ from pathlib import Path
 import pytest
 
 from pcemu import cli
+from pcemu.cli.disks import session_folder
 from pcemu.drives.drive import SECTOR_SIZE
 from pcemu.drives.hostfile import HostFile
 from pcemu.session.record import State
@@ -344,6 +346,24 @@ def test_a_list_of_nothing_here_tells_of_disks_known_by_name(
     code, out, _ = pcemu("list")
     assert (code, out) == (0, "no sessions in this folder; `pcemu list` tells of the disks known by name\n")
     assert pcemu("list", tmp_path)[:2] == (0, "no sessions\n")
+
+
+def test_a_list_tells_of_sessions_that_are_not_beside_their_image(pcemu: Pcemu, tmp_path: Path) -> None:
+    (tmp_path / "read-only").mkdir()
+    path = tmp_path / "read-only" / "disk.img"
+    path.write_bytes(bytes(1 << 20))
+    with Session(path, fallback=session_folder()) as session:
+        session.start().write(9, b"9" * SECTOR_SIZE)
+        session.keep()
+    place = Path(f"{path}.pcemu")
+    digest = hashlib.sha256(os.fsencode(path.resolve())).hexdigest()[:16]
+    session_folder().mkdir(parents=True)
+    place.rename(session_folder() / f"disk.img-{digest}.pcemu")  # where it is made if it cannot be beside
+    rows = json.loads(pcemu("list", path.parent, "--json")[1])
+    assert [(row["image"], row["state"]) for row in rows] == [(str(path), "kept")]
+    assert json.loads(pcemu("list", tmp_path, "--json")[1]) == []
+    assert pcemu("discard", path)[0] == 0
+    assert pcemu("list", path.parent)[1].startswith("no sessions")
 
 
 def test_a_list_of_nothing_at_all(pcemu: Pcemu, tmp_path: Path) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import errno
+import fcntl
 import hashlib
 import itertools
 import os
@@ -10,7 +12,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import pytest
@@ -653,6 +655,49 @@ def test_a_full_disk_is_noticed_before_a_commit(image: Path) -> None:
         assert session.found is State.INTERRUPTED
         assert sector(session.start(), 5) == ONE
         session.commit()
+
+
+def test_a_full_disk_keeps_nobody_from_looking_or_giving_up(image: Path) -> None:
+    def no_room(fd: int, buffers: Sequence[object], offset: int) -> int:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    class Full(SystemCalls):
+        pwritev = staticmethod(no_room)
+
+    kept_session(image)
+    before = content(image)
+    with Session(image, host=Host(Full())) as session:
+        session.start()
+        assert session.changes().sectors
+        with pytest.raises(ImageAccessError, match=r"default\.json: .* No space .* make room"):
+            session.commit()
+    with Session(image, host=Host(Full())) as session:
+        session.start()
+        session.keep()
+    with Session(image) as session:
+        assert session.found is State.KEPT
+    with Session(image, host=Host(Full())) as session:
+        session.discard()
+    assert content(image) == before
+    assert not Path(f"{image}.pcemu").exists()
+
+
+def test_where_there_are_no_locks_somebody_must_take_care(
+    image: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def flock(fd: int, operation: int) -> None:
+        raise OSError(errno.ENOLCK, os.strerror(errno.ENOLCK))
+
+    with Session(image) as session:
+        assert session.warnings == []
+    monkeypatch.setattr(fcntl, "flock", flock)
+    with Session(image) as session:
+        session.start().write(5, ONE)
+        (warning,) = session.warnings
+        assert "has no locks" in warning
+        assert "no other one uses them" in warning
+        session.commit()
+    assert content(image)[5 * SECTOR_SIZE :][:SECTOR_SIZE] == ONE
 
 
 def test_an_image_built_on_the_session_keeps_it_from_going(image: Path) -> None:
