@@ -196,6 +196,35 @@ trapped:
     assert Board(code).run() == "00000003 "
 
 
+FPU_CONSTANTS = "jmp finish\nlarge: dd 0x7F000000\ninfinity: dd 0x7F800000\nsignalling: dd 0x7F800001\n"
+# What a processor sets in the status word: IE, DE, ZE, OE, UE, PE; here it is nothing
+SILENT = {
+    "IE, infinity less infinity": "fld dword [infinity]\nfld st0\nfsubp",
+    "IE, infinity by zero": "fld dword [infinity]\nfldz\nfmulp",
+    "IE, signalling NaN": "fld dword [signalling]",
+    "IE, root of a negative number": "fld1\nfchs\nfsqrt",
+    "IE, too large for an integer": "fld dword [large]\nfistp word [0x5000]",
+    "OE and PE, too large to be stored": "fld dword [large]\nfmul st0\nfmul st0\nfstp dword [0x5000]",
+    "PE, stored with fewer digits": "fldpi\nfstp dword [0x5000]",
+    "IE and SF, stack overflow": "fld1\n" * 9,
+    "IE and SF, stack underflow": "fstp st0",
+}
+
+
+@pytest.mark.parametrize("code", SILENT.values(), ids=list(SILENT))
+def test_the_fpu_reports_division_by_zero_only(code: str) -> None:
+    tell = "fnstsw ax\nmovzx eax, ax\nand eax, 0x7F\ncall hex\n"
+    divide = "fninit\nfld1\nfldz\nfdivp\n"
+    said = Board(f"fninit\n{code}\n{tell}{divide}{tell}{FPU_CONSTANTS}").run()
+    assert said.split() == ["00000000", "00000004"]
+
+
+def test_logarithms_have_53_bits() -> None:
+    """The last 11 of the 64 bits of the mantissa are zeros."""
+    code = "fninit\nfldpi\nfldl2e\nfyl2x\nfstp tword [0x5000]\nmov eax, [0x5000]\nand eax, 0x7FF\ncall hex\n"
+    assert Board(code).run().split() == ["00000000"]
+
+
 def test_an_fpu_instruction_does_not_wait_for_irq_13() -> None:
     """CR0.NE = 0: a processor would stop at the second FPU instruction; the error is told later."""
     guest = Guest("""
