@@ -135,13 +135,14 @@ class Interrupts:
             flags |= operand & ARITHMETIC_FLAGS
         else:
             flags = whole_eflags(self._state, flags, result, operand, operation, direction)
-        sp = q[ESP] - 6 & 0xFFFF
+        esp = q[ESP]
+        sp = esp - 6 & 0xFFFF
         frame = stack + sp
         if sp <= 0xFFFA and frame <= self._simple:
             _push_frame(self._ram, frame, ip & 0xFFFF, cs, flags & 0xFFFF)
         else:
             self._push_wrapping(sp, (ip, cs, flags))
-        q[ESP] = q[ESP] & ~0xFFFF | sp
+        q[ESP] = esp & ~0xFFFF | sp
         q[EFLAGS] = flags & _KEPT
         table = q[IDT_BASE]
         if table:
