@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from pathlib import Path
 from typing import Any
 
@@ -148,7 +149,7 @@ def keep(disk: Path, name: str, as_json: bool, quiet: bool) -> None:
     else:
         drives = done["drives"]
     document = {"image": str(disk), "session": name, "drives": drives}
-    say(f"kept; `pcemu run {disk}` goes on with it", document, as_json=as_json, quiet=quiet)
+    say(f"kept; `pcemu run {shlex.quote(str(disk))}` goes on with it", document, as_json=as_json, quiet=quiet)
 
 
 @click.command()
