@@ -27,6 +27,7 @@ IDLE_FLUSH = 0.25  # s, of an idle guest
 IDLE = 0.9  # of virtual time is spent halted
 FULL_LOOK = 0.5  # s between two looks whether a full disk has room again
 ROOM = 16 << 20  # bytes
+WAY_OUT = "If you end the session or close it instead, you decide about what was written so far: nothing is lost"
 FILES = Answer("files", "write some files, and go on with the rest", needs="which, such as C:\\SAVES\\**")
 LATER = Answer("later", "go on and decide another time")
 
@@ -213,7 +214,7 @@ class Upkeep:
         why = f"{place}: its disk is full; the guest waits. Make room, and it goes on"
         self._warn(why)
         waited = 0.0
-        with self.holding(why):
+        with self.holding(f"{why}. {WAY_OUT}"):
             while disk.session.host.free_space(place) < ROOM:
                 if self._patience is not None and waited >= self._patience:
                     raise ImageAccessError(
@@ -282,4 +283,4 @@ class Upkeep:
     ) -> Reply | None:
         assert self.asker is not None
         notes = tuple(line for _, _, lines in look_at(changed) for line in lines)
-        return self.asker(Question(text, answers, notes))
+        return self.asker(Question(text, answers, notes, escape=LATER.word))

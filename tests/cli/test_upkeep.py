@@ -81,8 +81,15 @@ def test_the_guest_waits_while_the_hosts_disk_is_full(desk: Desk, monkeypatch: p
     free = [0, 0, 0, 1 << 30]
     monkeypatch.setattr(HOST, "free_space", lambda path: free.pop(0), raising=False)
     waited: list[float] = []
+    boxes: list[str] = []
+
+    @contextlib.contextmanager
+    def holding(why: str) -> Iterator[None]:
+        boxes.append(why)
+        yield
+
     upkeep = desk.upkeep()
-    upkeep.wait = waited.append
+    upkeep.wait, upkeep.holding = waited.append, holding
     upkeep.after_step()
     assert desk.warned == []
     upkeep.on_host_error(OSError(errno.EIO, os.strerror(errno.EIO)))
@@ -92,6 +99,8 @@ def test_the_guest_waits_while_the_hosts_disk_is_full(desk: Desk, monkeypatch: p
     upkeep.after_step()
     assert len(waited) == 2
     assert "its disk is full" in desk.warned[0]
+    assert boxes[0].startswith(desk.warned[0])
+    assert "If you end the session or close it" in boxes[0]
     assert desk.warned[1:] == ["there is room again; the guest goes on"]
     upkeep.after_step()
     assert len(desk.warned) == 2
@@ -152,6 +161,7 @@ def test_the_user_is_asked_at_intervals_and_may_commit(desk: Desk) -> None:
     desk.now = 120.0
     upkeep.after_step()
     assert "1 sector" in desk.questions[0].notes[0]
+    assert desk.questions[0].escape == "later"
     desk.replies = [Reply("commit")]
     desk.now = 180.0
     steps_until(upkeep, lambda: bool(desk.said))

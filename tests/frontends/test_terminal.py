@@ -203,6 +203,24 @@ def test_a_session_that_was_ended_by_mistake_goes_on(tmp_path: Path) -> None:
     assert not Path(f"{disk}.pcemu").exists()
 
 
+def test_the_user_is_asked_at_intervals(tmp_path: Path) -> None:
+    path = image(tmp_path / "disk.img", WRITE_SECTOR_2 + ECHO)
+    interval = "Commit these changes now?"
+    with Session("--ask-every", "2s", "--pace", "max", path, rows=25, columns=80) as session:
+        session.press("x")
+        session.until(interval)
+        session.press("\x1b")
+        session.until(lambda: interval not in session.text)
+        session.until(interval)
+        session.press("c")
+        session.until("the session goes on")
+        session.press("a")
+        session.until("ORa")
+        assert session.leave() == 0
+    assert path.read_bytes()[1024:1536] == path.read_bytes()[:512]
+    assert not Path(f"{path}.pcemu").exists()
+
+
 def test_much_is_confirmed(tmp_path: Path) -> None:
     path = image(tmp_path / "disk.img", READY + WRITE_SECTOR_2 + IDLE)
     with Session(path) as session:
