@@ -23,7 +23,7 @@ KINDS = [*FORMATS, "differencing"]
 
 def make(folder: Path, kind: str, size: int = MIB) -> Path:
     """An image with something in its first and last sectors."""
-    image = folder / "image.vhd"
+    image = folder / ("image.img" if kind == "raw" else "image.vhd")
     if kind == "differencing":
         make_base(folder / "base.vhd", "dynamic", size, 4096)
         write(folder / "base.vhd", 1, 0xBA)
