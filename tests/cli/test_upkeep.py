@@ -100,7 +100,7 @@ def test_the_guest_waits_while_the_hosts_disk_is_full(desk: Desk, monkeypatch: p
     assert len(waited) == 2
     assert "its disk is full" in desk.warned[0]
     assert boxes[0].startswith(desk.warned[0])
-    assert "If you end the session or close it" in boxes[0]
+    assert "End the session or close it instead" in boxes[0]
     assert desk.warned[1:] == ["there is room again; the guest goes on"]
     upkeep.after_step()
     assert len(desk.warned) == 2

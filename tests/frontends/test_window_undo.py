@@ -110,6 +110,24 @@ def test_a_window_that_was_closed_by_mistake_goes_on(
     assert b"Honey" in disk.read_bytes()
 
 
+def test_a_window_that_is_closed_while_it_asks_whether_to_commit(
+    display: Xvfb, disk: Path, tmp_path: Path
+) -> None:
+    before = disk.read_bytes()
+    with Session(display, tmp_path, "--ask-every", "10s", disk) as session:
+        write(session, "Milk")
+        session.until_found("go on and decide another time")
+        session.close_window()
+        session.until_found("back to the guest")
+        session.key("Escape")
+        session.until_found("go on and decide another time")  # 10 s later
+        session.key("Escape")
+        session.close_window()
+        session.click(session.until_found("forget the changes"))
+        assert session.end() == 0, session.output
+    assert disk.read_bytes() == before
+
+
 def test_a_window_that_is_closed_instead_of_an_answer_decides_nothing(
     display: Xvfb, disk: Path, tmp_path: Path
 ) -> None:
