@@ -214,13 +214,11 @@ def _list(places: tuple[Path, ...], certificates: Path | None, *, as_json: bool)
 
 
 def _exports_at(place: str, certificates: Path | None) -> list[dict[str, Any]]:
-    import ssl
-
     from pcemu.drives.nbd.listen import parse_address
     from pcemu.drives.nbd.listing import list_exports
-    from pcemu.drives.nbd.tls import CA
+    from pcemu.drives.nbd.tls import authority_context
 
-    context = None if certificates is None else ssl.create_default_context(cafile=certificates / CA)
+    context = None if certificates is None else authority_context(certificates)
     return [facts._asdict() for facts in list_exports(parse_address(place), context)]
 
 

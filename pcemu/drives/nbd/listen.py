@@ -77,8 +77,9 @@ def bound_sockets(address: Address) -> list[socket.socket]:
         if address.path:
             return [unix_socket(address.path)]
         return _internet_sockets(address)
-    except socket.gaierror as error:
-        raise UsageError(f"{address}: {error.strerror}, {EXPECTED}") from None
+    except (socket.gaierror, UnicodeError) as error:  # the latter: no host can have this name
+        why = getattr(error, "strerror", None) or error
+        raise UsageError(f"{address}: {why}, {EXPECTED}") from None
     except OSError as error:
         raise ImageAccessError(
             f"{address}: cannot listen there: {error.strerror or error}; take another address (--listen)"

@@ -56,8 +56,11 @@ class ListedExport(NamedTuple):
 def list_exports(address: Address, tls: ssl.SSLContext | None = None) -> list[ListedExport]:
     """Ask a server; ImageAccessError says why it does not answer."""
     try:
-        with _connect(address) as connected:
-            return _Lister(connected, str(address)).run(tls, address.host or LOCAL_NAME)
+        lister = _Lister(_connect(address), str(address))
+        try:
+            return lister.run(tls, address.host or LOCAL_NAME)
+        finally:
+            lister.close()
     except struct.error as error:
         raise ImageAccessError(
             f"{address}: its reply to an option is too short, expected the list of its exports"
@@ -104,6 +107,10 @@ class _Lister:
         exports = [self._look(name, description) for name, description in found]
         self._socket.sendall(OPTION.pack(NBD_OPTS_MAGIC, NBD_OPT_ABORT, 0))
         return exports
+
+    def close(self) -> None:
+        """Hang up."""
+        self._socket.close()
 
     def _look(self, raw: bytes, about: bytes) -> ListedExport:
         name, description = _harmless(raw), _harmless(about)

@@ -1,4 +1,4 @@
-"""TLS for a server: certificates, or keys that both sides know."""
+"""TLS for a server: certificates, or keys that both sides know; and for who lists another's exports."""
 
 from __future__ import annotations
 
@@ -42,6 +42,21 @@ def certificates_context(folder: Path, *, verify_peer: bool = False) -> ssl.SSLC
             f"that belong together, the key without a password"
         ) from error
     return context
+
+
+def authority_context(folder: Path) -> ssl.SSLContext:
+    """TLS of a client that trusts the authority in ``folder``. ImageError."""
+    _expect_file(folder / CA)
+    try:
+        return ssl.create_default_context(cafile=folder / CA)
+    except PermissionError as error:
+        raise ImageAccessError(
+            f"{folder / CA}: cannot be read: {error.strerror}; check its permissions"
+        ) from error
+    except (ssl.SSLError, OSError) as error:
+        raise ImageFormatError(
+            f"{folder / CA}: cannot be used: {error}, expected the authority's certificate as PEM"
+        ) from error
 
 
 def psk_context(path: Path) -> ssl.SSLContext:

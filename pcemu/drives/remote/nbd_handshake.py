@@ -158,6 +158,13 @@ def _wrap(sock: socket.socket, address: NbdAddress) -> ssl.SSLSocket:
 
     context = ssl.create_default_context()
     try:
+        address.hostname.encode("idna")
+    except UnicodeError as error:
+        raise UsageError(
+            f"{address.url}: {address.hostname!r} can be no host's name, expected that in the certificate; "
+            f"give it as ?tls-hostname=NAME"
+        ) from error
+    try:
         if address.certificates:
             _load(context, Path(address.certificates).expanduser(), address.url)
         return context.wrap_socket(sock, server_hostname=address.hostname)

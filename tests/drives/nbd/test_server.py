@@ -16,7 +16,7 @@ import pytest
 
 from pcemu.drives.create import create_differencing, create_dynamic
 from pcemu.drives.nbd.exports import ImpatientHost
-from pcemu.drives.nbd.listen import Address, parse_address
+from pcemu.drives.nbd.listen import Address, bound_sockets, parse_address
 from pcemu.drives.nbd.listing import list_exports
 from pcemu.drives.open import open_drive
 from pcemu.drives.raw import RawDrive
@@ -286,6 +286,12 @@ def test_other_hosts_are_not_listened_to_in_the_clear() -> None:
     expected = pytest.raises(UsageError, match=r"TLS.*--allow-insecure")
     with expected, serving({"disk": MemoryDrive(64)}, everywhere):
         pass
+
+
+@pytest.mark.parametrize("host", ["x" * 80, "ü" * 80])
+def test_a_name_that_no_host_can_have_is_refused(host: str) -> None:
+    with pytest.raises(UsageError, match="expected such as"):
+        bound_sockets(Address(host, 0))
 
 
 @pytest.mark.parametrize("text", ["unix:", "[::1", "127.0.0.1:x", "127.0.0.1:70000", "unix:" + "x" * 200])

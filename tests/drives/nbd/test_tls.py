@@ -9,8 +9,10 @@ from pathlib import Path
 
 import pytest
 
-from pcemu.drives.nbd.tls import certificates_context, psk_context, read_psk_file
-from pcemu.errors import ImageFormatError, ImageNotFoundError, UsageError
+from pcemu.drives.nbd.listen import Address
+from pcemu.drives.nbd.listing import list_exports
+from pcemu.drives.nbd.tls import authority_context, certificates_context, psk_context, read_psk_file
+from pcemu.errors import ImageAccessError, ImageFormatError, ImageNotFoundError, UsageError
 from pcemu.testing.memory_drive import MemoryDrive
 from tests.drives.nbd.harness import option
 from tests.drives.nbd.running import Running, program, serving
@@ -144,6 +146,28 @@ def test_folders_without_certificates_are_told_apart(tmp_path: Path, pki: Path, 
     (tmp_path / "server-key.pem").write_bytes((strangers / "server-key.pem").read_bytes())
     with pytest.raises(ImageFormatError, match="belong together"):
         certificates_context(tmp_path)
+
+
+def test_exports_are_listed_over_tls_by_a_host_and_by_a_socket(
+    tmp_path: Path, pki: Path, strangers: Path
+) -> None:
+    context = certificates_context(pki)
+    for address in (Address("localhost", 0), Address("", 0, str(tmp_path / "s"))):
+        with serving({"disk": MemoryDrive(64)}, address, tls=context) as running:
+            (found,) = list_exports(running.at, authority_context(pki))
+            assert (found.name, found.size) == ("disk", 64 * 512)
+            with pytest.raises(ImageAccessError, match="certificate verify failed"):
+                list_exports(running.at, authority_context(strangers))
+            with pytest.raises(ImageAccessError, match="TLS"):
+                list_exports(running.at)
+
+
+def test_an_authority_that_cannot_be_read_is_told(tmp_path: Path) -> None:
+    with pytest.raises(ImageNotFoundError, match=r"ca-cert\.pem"):
+        authority_context(tmp_path)
+    (tmp_path / "ca-cert.pem").write_text("no certificate")
+    with pytest.raises(ImageFormatError, match="as PEM"):
+        authority_context(tmp_path)
 
 
 def test_pre_shared_keys(tmp_path: Path) -> None:

@@ -178,6 +178,8 @@ def test_tls_with_certificates_of_both_sides(image: Path, certificates: Path) ->
                 client(wrong)
         with pytest.raises(UsageError, match=r"ca-cert\.pem cannot be read"):
             client(f"{url}?tls-certificates=/nowhere")
+        with pytest.raises(UsageError, match="no host's name"):
+            client(f"{url}?tls-certificates={certificates}&tls-hostname={'x' * 80}")
 
 
 def test_tls_of_nbdkit(image: Path, certificates: Path) -> None:
