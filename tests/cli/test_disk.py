@@ -136,7 +136,7 @@ def test_sizes_in_words(size: int, text: str) -> None:
         (("a.vhd", "3M"), "dynamic"),
         (("a.img", "3M"), "raw"),
         (("-f", "fixed", "a.vhd", "3M"), "fixed"),
-        (("-f", "raw", "a.vhd", "3M"), "raw"),
+        (("-f", "raw", "a.disk", "3M"), "raw"),
         (("--block-size", "512K", "a.vhd", "3M"), "dynamic"),
     ],
 )
