@@ -38,9 +38,9 @@ Keys of --json: image, session, state, created, changes (see below, of the whole
 the oldest to the newest, each with number, checkpoint (false for the newest), began, frozen, automatic, name,
 note, pinned, size (bytes on disk), changes.
 
-changes: sectors, size, partition_table, boot_code, problems, and volumes, each with name, system, sectors,
-boot_sector, formatted, unknown, problems, files: kind (added, modified, deleted, renamed), path, is_folder,
-old_size, size, old_path.
+changes: sectors, size, preserved (sectors that hold what the image held before files were committed),
+partition_table, boot_code, problems, and volumes, each with name, system, sectors, boot_sector, formatted,
+unknown, problems, files: kind (added, modified, deleted, renamed), path, is_folder, old_size, size, old_path.
 """)
 
 
@@ -200,6 +200,7 @@ def _changes(changes: Changes) -> dict[str, Any]:
     return {
         "sectors": changes.sectors,
         "size": changes.size,
+        "preserved": changes.preserved,
         "partition_table": changes.partition_table,
         "boot_code": changes.boot_code,
         "problems": changes.problems,

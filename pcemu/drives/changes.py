@@ -65,7 +65,11 @@ class VolumeChanges(NamedTuple):
 
 
 class Changes(NamedTuple):
-    """What changed on a disk. ``outside`` counts sectors in no partition."""
+    """What changed on a disk. ``outside`` counts sectors in no partition.
+
+    ``preserved``: so many of the sectors were not written by the guest, but hold what the image held before
+    files were committed to it: they are what keeps the rest undoable.
+    """
 
     sectors: int
     partition_table: bool
@@ -73,6 +77,7 @@ class Changes(NamedTuple):
     outside: int
     volumes: list[VolumeChanges]
     problems: list[str]
+    preserved: int = 0
 
     @property
     def size(self) -> int:

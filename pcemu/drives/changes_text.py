@@ -38,6 +38,8 @@ def summary(changes: Changes) -> str:
 def describe(changes: Changes, max_files: int = MAX_FILES) -> list[str]:
     """Line by line; of a volume's files at most ``max_files``, and how many more there are."""
     lines = [f"{amount(changes.sectors)} changed"]
+    if changes.preserved:
+        lines.append(f"{amount(changes.preserved)} of these keep what was there before files were committed")
     if changes.partition_table:
         lines.append("! partition table changed")
     if changes.boot_code:

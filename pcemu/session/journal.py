@@ -41,7 +41,8 @@ class DriveNote:
 
     ``number`` counts the session's drives from 1 and never comes again. Times are seconds since 1970.
     ``emptied``: its content was committed; it stays because the next drive is built on it. ``preserves``: it
-    holds nothing of this session's, only what the image had before others committed to it.
+    holds nothing of this session's, only what the image had before others committed to it. ``preserved``:
+    so many of its sectors hold what the image had before files of this session were committed.
     """
 
     number: int
@@ -53,6 +54,7 @@ class DriveNote:
     pinned: bool = False
     emptied: bool = False
     preserves: bool = False
+    preserved: int = 0
 
 
 @dataclass

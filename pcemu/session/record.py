@@ -250,6 +250,7 @@ class SessionRecord:
     def forget_merged(self, number: int) -> None:
         """Note that a merge is done."""
         self._above(number).began = self._note(number).began
+        self._above(number).preserved += self._note(number).preserved
         self._journal.drives.remove(self._note(number))
         self._journal.pending = {}
         self._save()
@@ -272,6 +273,16 @@ class SessionRecord:
         """Note that the old drives, or the new, are gone."""
         self._journal.pending = {}
         self._save()
+
+    @property
+    def preserved(self) -> int:
+        """Sectors of all drives that hold what the image had before files were committed."""
+        return sum(drive.preserved for drive in self._journal.drives)
+
+    def note_preserved(self, sectors: int) -> None:
+        """Note that a commit of files gave the lowest drive that many sectors to preserve."""
+        self._journal.drives[0].preserved += sectors
+        self._save(needed=False)
 
     def give_up_commit(self) -> None:
         """Forget about a commit that did not begin."""

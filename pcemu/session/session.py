@@ -92,7 +92,8 @@ class Session(SessionRecord):
 
     def changes(self, letters: dict[int, str] | None = None) -> Changes:
         """What the session changed, files too."""
-        return self._compare(int(self.preserves), len(self._journal.drives), letters)
+        changes = self._compare(int(self.preserves), len(self._journal.drives), letters)
+        return changes._replace(preserved=min(self.preserved, changes.sectors))
 
     def changes_of(self, number: int) -> Changes:
         """What one drive of the session changed."""
@@ -257,7 +258,7 @@ class Session(SessionRecord):
         target = self._path(kept[-1]) if kept else self.image
         revert(self._path(head), target, allow_outside=True, host=self.host)
         head.began = self._clock()
-        head.note = ""
+        head.note, head.preserved = "", 0
         journal.drives = [*kept, head]
         journal.pending = {}
         self._save()
@@ -349,7 +350,7 @@ class Session(SessionRecord):
         self._refuse_moved()
         if not preserve_siblings:
             self.refuse_siblings()
-        changes = self.changes()
+        changes, before = self.changes(), self.changed_sectors
         chosen = choose(changes, Patterns(only, except_), self.image)
         selection = self.folder.selection
         create_differencing(selection, self.base, host=self.host)
@@ -367,6 +368,7 @@ class Session(SessionRecord):
             remove_image(selection, self.host)
         finally:
             self._open()
+        self.note_preserved(self.changed_sectors - before)
         return done
 
     def discard(self) -> None:
@@ -435,9 +437,7 @@ class Session(SessionRecord):
 
     def sweep_rebase(self) -> None:
         """Remove the drives that a rebase replaced, or the new ones of one that was cut off."""
-        own = self.numbers
-        gone = [number for number in self.folder.drives() if number not in own]
-        for number in sorted(gone, reverse=True):
+        for number in sorted(self.folder.drives().keys() - set(self.numbers), reverse=True):
             remove_image(self.folder.drive(number), self.host)
         self.forget_rebase()
 

@@ -163,6 +163,8 @@ def test_committing_some_files(pcemu: Pcemu, tmp_path: Path, kind: int) -> None:
     image = make_image(tmp_path, kind)
     names = image.names()
     after = guest_work(image, work)
+    written = json.loads(pcemu("show", "--json", image.path)[1])["changes"]
+    assert written["preserved"] == 0
     code, out, err = pcemu("commit", image.path, "--only", "C:\\SAVES\\**", "--only", "one.txt")
     assert (code, err) == (0, "")
     assert sorted(out.split("\n")[1:-1]) == [
@@ -179,6 +181,11 @@ def test_committing_some_files(pcemu: Pcemu, tmp_path: Path, kind: int) -> None:
     }
     assert b"deep" * 2000 in image.data()
     document = json.loads(pcemu("show", "--json", image.path)[1])
+    preserved = document["changes"]["preserved"]
+    assert preserved == document["changes"]["sectors"] - written["sectors"]
+    assert preserved or kind == 32, "where the files' new places are those that the guest has given them"
+    told = "keep what was there before files were committed" in pcemu("show", image.path)[1]
+    assert told == bool(preserved)
     files = document["changes"]["volumes"][0]["files"]
     assert [(file["kind"], file["path"]) for file in files] == [
         ("renamed", "C:\\SHORT.TXT"),
