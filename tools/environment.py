@@ -33,11 +33,11 @@ def ensure(extra: str = "") -> None:
         return
     print("setting up .venv (once) …", file=sys.stderr)
     target = f"{ROOT}[{extra}]" if extra else str(ROOT)
-    quiet = ["--quiet", "--disable-pip-version-check"]
+    options = ["--quiet", "--disable-pip-version-check", "--no-compile"]  # most modules are never used
     try:
         if not Path(program("python")).exists():
             subprocess.run([sys.executable, "-m", "venv", str(VENV)], check=True)
-        subprocess.run([program("python"), "-m", "pip", "install", *quiet, "-e", target], check=True)
+        subprocess.run([program("python"), "-m", "pip", "install", *options, "-e", target], check=True)
     except (subprocess.CalledProcessError, OSError) as error:
         sys.exit(f"setting up {VENV} failed: {error}; see the lines above, then try again")
     stamp.write_text(wanted)
