@@ -32,6 +32,7 @@ from pcemu.errors import ImageAccessError, UsageError
 DEFAULT_NAME = "default"
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_]{0,31}")
 JOURNAL, LOCK = ".json", ".lock"
+FIRST_DRIVE = "-0001.vhd"
 DRIVE = re.compile(r"-(\d{4,9})\.vhd")
 FILE = re.compile(rf"({NAME.pattern})(?:\.json|\.lock|{DRIVE.pattern})")
 LOCK_TRIES = 20
@@ -84,8 +85,9 @@ class SessionFolder:
     def strangers(self, names: Sequence[str]) -> list[str]:
         """The files among ``names`` that are no session's, whose drives are built on their image alone."""
         sessions = {name.removesuffix(JOURNAL) for name in names if name.endswith(JOURNAL)}
+        usual = {name + ending for name in sessions for ending in (JOURNAL, LOCK, FIRST_DRIVE)}
         found = []
-        for name in names:
+        for name in sorted(set(names) - usual):  # few, of hundreds
             match = FILE.fullmatch(name)
             if not (match and match[1] in sessions) and not is_temporary(name):
                 found.append(os.path.join(self.path, name))  # noqa: PTH118
