@@ -106,11 +106,19 @@ def test_a_wrong_order_is_found(scenario: Scenario, order: str, tmp_path: Path) 
         wrong = recording.with_log(change(recording.log))
         if wrong.log == recording.log:
             continue  # this time there was nothing that had to wait
-        found = explored(scenario, wrong, LIMIT, seed)
-        if found.violations:
-            print(f"{scenario}: {order}: {found.violations} of {found.states} states are wrong")
+        if some_state_is_wrong(scenario, wrong, seed):
             return
     pytest.fail("nothing was found wrong")
+
+
+def some_state_is_wrong(scenario: Scenario, recording: Recording, seed: int) -> bool:
+    """Whether a check fails; none is made after the first that does."""
+    for state in crash_states(recording, limit=LIMIT, seed=seed):
+        try:
+            scenario.check(state.files, state.promise)
+        except Exception:
+            return True
+    return False
 
 
 @pytest.mark.parametrize("scenario", WRITING, ids=str)

@@ -29,7 +29,7 @@ from tests.drives.proof import scaled
 from tests.drives.scenarios import SCENARIOS, Scenario, Writing
 
 POSITIONS = scaled(4, 10)  # of each scenario and fault
-LIMIT = scaled(10, 60)  # states of each point of a recording
+LIMIT = scaled(10, 30)  # states of each point of a recording
 TRIES = 5
 EVERYTHING: list[Scenario] = [*SCENARIOS, *OPERATIONS]
 FAULTS = {
