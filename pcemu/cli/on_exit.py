@@ -12,7 +12,7 @@ from pcemu.cli.progress import ProgressBar
 from pcemu.cli.signals import Interrupts
 from pcemu.drives.changes import Changes
 from pcemu.drives.changes_text import amount
-from pcemu.errors import PcemuError
+from pcemu.errors import ImageAccessError, PcemuError
 from pcemu.frontends.prompt import BRANCH, COMMIT, DISCARD, GO_ON, KEEP, Answer, Asker, Question, Reply
 
 MUCH_DATA = 32 << 20  # bytes
@@ -72,6 +72,10 @@ class OnExit:
             except PcemuError as error:
                 self._refused(str(error))
                 code = error.exit_code
+            except OSError as error:  # such as no room for what was not brought to the disk yet
+                place = changed[0].session.folder.path
+                self._refused(f"{place}: {error.strerror or error}; make room there, or mend its disk")
+                code = ImageAccessError.exit_code
             # Nothing is lost: the user may mend what went wrong and try again.
             changed = [disk for disk in changed if disk.session.numbers]
             if self._asker is None:
@@ -88,8 +92,9 @@ class OnExit:
         """Open the sessions for another answer; False when half a commit cannot be finished now either."""
         for disk in changed:
             try:
-                disk.session.start()
-            except PcemuError:  # which was told just now
+                if not disk.session.open:
+                    disk.session.start()
+            except (PcemuError, OSError):  # which was told just now
                 self._refused(
                     f"{disk.place}: its session is left as it is; when that is mended, `pcemu session commit "
                     f"{disk.typed}` goes on"
@@ -102,6 +107,10 @@ class OnExit:
         return None if self._asker is None else ask_at_end(changed, self._asker)
 
     def _do(self, reply: Reply, changed: Sequence[SessionDisk]) -> None:
+        if reply.word != DISCARD.word:
+            for disk in changed:
+                if disk.session.open:
+                    disk.drive.flush()  # where that fails, nothing is closed yet and all is still there
         if reply.word == COMMIT.word:
             self._commit(changed)
         elif reply.word == DISCARD.word:

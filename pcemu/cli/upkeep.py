@@ -27,7 +27,7 @@ IDLE_FLUSH = 0.25  # s, of an idle guest
 IDLE = 0.9  # of virtual time is spent halted
 FULL_LOOK = 0.5  # s between two looks whether a full disk has room again
 ROOM = 16 << 20  # bytes
-WAY_OUT = "End the session or close it instead, and you decide about what was written so far: nothing is lost"
+WAY_OUT = "End the session or close it instead, and you decide about what was written so far"
 FILES = Answer("files", "write some files, and go on with the rest", needs="which, such as C:\\SAVES\\**")
 LATER = Answer("later", "go on and decide another time")
 
