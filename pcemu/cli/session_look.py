@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from pcemu.session.journal import DriveNote
     from pcemu.session.session import Session
 
-MAX_FILES = 5  # shown of one drive
+MAX_OF_ONE = 5  # files shown of one drive of many
 NONE_HERE = "no sessions in this folder; `pcemu list` tells of the disks known by name"
 
 LIST_EPILOG = epilog("""
@@ -118,7 +118,7 @@ def _images_elsewhere() -> list[Path]:
 def show(disk: Path, name: str, as_json: bool, quiet: bool) -> None:
     """Draw the drives of DISK's session from the image up: when each was made, and what it changed."""
     from pcemu.cli.tables import drawn
-    from pcemu.drives.changes_text import describe
+    from pcemu.drives.changes_text import MAX_FILES, describe
 
     with opened(disk, name) as session:
         whole = session.changes()
@@ -134,11 +134,16 @@ def show(disk: Path, name: str, as_json: bool, quiet: bool) -> None:
                 _drive(drive, sizes.get(drive.number, 0), changes[drive.number]) for drive in session.drives
             ],
         }
-        text = "" if as_json else drawn(_picture(session, changes, sizes), "", *describe(whole))
+        if as_json:
+            text = ""
+        elif len(session.drives) == 1:  # whose changes are all
+            text = drawn(_picture(session, {session.drives[0].number: whole}, sizes, MAX_FILES))
+        else:
+            text = drawn(_picture(session, changes, sizes, MAX_OF_ONE), "", *describe(whole))
     say(text, document, as_json=as_json, quiet=quiet)
 
 
-def _picture(session: Session, changes: dict[int, Changes], sizes: dict[int, int]) -> Any:
+def _picture(session: Session, changes: dict[int, Changes], sizes: dict[int, int], max_files: int) -> Any:
     from rich.text import Text
     from rich.tree import Tree
 
@@ -149,7 +154,7 @@ def _picture(session: Session, changes: dict[int, Changes], sizes: dict[int, int
     top.label.append("  the image as it is", "not bold")  # type: ignore[union-attr]
     for drive in session.drives:
         branch = branch.add(_label(drive, changes[drive.number], sizes.get(drive.number, 0)))
-        for line in describe(changes[drive.number], MAX_FILES)[1:]:
+        for line in describe(changes[drive.number], max_files)[1:]:
             branch.label.append(f"\n{line}", "not bold dim")  # type: ignore[union-attr]
     return top
 

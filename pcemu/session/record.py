@@ -157,11 +157,20 @@ class SessionRecord:
         return self.folder.drive(drive.number)
 
     def _note(self, number: int) -> DriveNote:
-        for drive in self.drives:
+        """The notes on a checkpoint; UsageError when it is none, as the head is."""
+        for drive in self.checkpoints:
             if drive.number == number:
                 return drive
-        known = ", ".join(str(drive.number) for drive in self.checkpoints) or "none, as there are none"
-        raise UsageError(f"{self.image}: has no checkpoint {number} in this session, expected {known}")
+        raise self._no_checkpoint(str(number or START))
+
+    def _no_checkpoint(self, text: str, *places: str) -> UsageError:
+        """What to say to ``text``, where one of ``places`` would have done as well as a checkpoint."""
+        known = [f"{drive.number} {drive.name}".rstrip() for drive in self.checkpoints]
+        known = known or ["one to be made before, in the menu or by --checkpoint-every"]
+        return UsageError(
+            f"{self.image}: has no checkpoint {text!r} in its session {self.name!r}, expected "
+            f"{' or '.join([*places, ', '.join(known)])}"
+        )
 
     def sizes(self) -> dict[int, int]:
         """Bytes that each drive takes on the host, by number."""
@@ -180,9 +189,10 @@ class SessionRecord:
         if text in (START, "0"):
             return BEGINNING
         if text.isdecimal():
-            return self._note(int(text)).number
-        known = [START, *(f"{drive.number} {drive.name}".rstrip() for drive in self.checkpoints)]
-        raise UsageError(f"{self.image}: has no checkpoint {text!r}, expected one of {', '.join(known)}")
+            for drive in self.checkpoints:
+                if drive.number == int(text):
+                    return drive.number
+        raise self._no_checkpoint(text, START)
 
     def surplus(self, keep: int) -> int | None:
         """The oldest automatic checkpoint, when there are more than ``keep`` of them; None when not.
@@ -202,7 +212,7 @@ class SessionRecord:
         self._save()
 
     def note(self, number: int, text: str) -> None:
-        """Write something down about a checkpoint, or about what came after the last one."""
+        """Write something down about a checkpoint."""
         self._check_words("", text)
         self._note(number).note = text
         self._save()

@@ -136,12 +136,33 @@ def test_checkpoints_by_hand(pcemu: Pcemu, tmp_path: Path) -> None:
     assert [drive["changes"]["sectors"] for drive in document["drives"]] == [1, 1, 1]
     code, _, err = pcemu("revert", image.path, "third")
     assert code == 2
-    assert "start, 1 first, 2 second" in err
+    assert "expected start or 1 first, 2 second" in err
     assert pcemu("revert", image.path, "first")[1] == f"{image.path} is at checkpoint 1 of its session\n"
     code, out, _ = pcemu("branch", image.path, "saved")
     assert code == 0
     assert str(tmp_path / "saved.vhd") in out
     assert image.data() == before
+
+
+def test_what_was_not_frozen_is_no_checkpoint(pcemu: Pcemu, tmp_path: Path) -> None:
+    image = make_image(tmp_path)
+    guest_work(image, work)
+    for command in (("pin",), ("revert",), ("note", "text")):
+        code, out, err = pcemu(command[0], image.path, "1", *command[1:])
+        assert (code, out) == (2, "")
+        assert "has no checkpoint '1' in its session 'default', expected start or one to be made" in err
+    document = json.loads(pcemu("show", "--json", image.path)[1])
+    assert [(drive["pinned"], drive["note"]) for drive in document["drives"]] == [(False, "")]
+
+
+def test_the_changes_of_the_only_drive_are_shown_once(pcemu: Pcemu, tmp_path: Path) -> None:
+    image = make_image(tmp_path)
+    guest_work(image, work)
+    assert pcemu("show", image.path)[1].count("GAME1.SAV") == 1
+    with Session(image.path) as session:
+        session.start()
+        session.checkpoint("first")
+    assert pcemu("show", image.path)[1].count("GAME1.SAV") == 2  # of the drive, and of the whole
 
 
 def test_a_session_in_use(pcemu: Pcemu, tmp_path: Path) -> None:

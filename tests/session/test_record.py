@@ -72,6 +72,25 @@ def test_no_checkpoint_is_called_what_means_another(image: Path, name: str) -> N
         assert session.find("start") == 0
 
 
+@pytest.mark.parametrize("number", [0, 2, 7])
+def test_what_is_no_checkpoint_is_refused_by_all(image: Path, number: int) -> None:
+    with Session(image) as session:
+        session.start()
+        with pytest.raises(UsageError, match=r"has no checkpoint .* expected 1 named$"):
+            session.pin(number)
+        with pytest.raises(UsageError, match="has no checkpoint"):
+            session.note(number, "why")
+        with pytest.raises(UsageError, match="has no checkpoint"):
+            session.name_checkpoint(number, "mine")
+        if number:
+            with pytest.raises(UsageError, match="has no checkpoint"):
+                session.revert(number)
+        assert [(drive.name, drive.note, drive.pinned) for drive in session.drives] == [
+            ("named", "", False),
+            ("", "", False),
+        ]
+
+
 def test_a_checkpoint_may_be_given_its_own_name_again(image: Path) -> None:
     with Session(image) as session:
         session.start()
