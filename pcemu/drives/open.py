@@ -137,10 +137,7 @@ def _with_parents(
             parent = open_layer(place.path, read_only, kind, host, is_file=place.is_file)
             layers.append(parent)
             seen.add(parent.file.identity)
-            if intent is None:
-                parents.check_parent(child, parent, kept)
-            else:
-                parents.check_parent(child, parent, kept, intent.before, may_have_grown=True)
+            parents.check_parent(child, parent, kept, intent)
             if isinstance(parent, FlatDrive):
                 break
             ids.append(parent.unique_id)

@@ -24,6 +24,7 @@ from pcemu.drives import vhd_layout as layout
 from pcemu.drives.drive import SECTOR_SIZE
 from pcemu.drives.fingerprint import Fingerprint, fingerprint_of, unpack_fingerprint
 from pcemu.drives.hostfile import HOST, Host
+from pcemu.drives.intents import COMMIT, Intent
 from pcemu.drives.raw import FlatDrive
 from pcemu.drives.remote.address import is_url
 from pcemu.drives.sparse import SparseLayer
@@ -220,18 +221,15 @@ def check_parent(
     child: SparseLayer,
     parent: SparseLayer | FlatDrive,
     kept: Fingerprint | None,
-    before_commit: Fingerprint | None = None,
-    *,
-    may_have_grown: bool = False,
+    intent: Intent | None = None,
 ) -> None:
     """Refuse a parent that is not the one; warn in ``child.warnings`` when its file was written since.
 
-    ``before_commit`` is what a raw parent looked like before a commit that is under way changed it; that
-    may make any parent larger.
+    ``intent`` is what is under way on the parent: a commit writes to it, and may make it larger.
     """
     if kept is not None:
         now = fingerprint_of(parent.file)
-        if kept not in (now, before_commit):
+        if kept != now and (intent is None or kept != intent.before):
             what = f"{now.size} bytes" if now.size != kept.size else f"content {now.digest[:8].hex()}"
             then = f"{kept.size} bytes" if now.size != kept.size else kept.digest[:8].hex()
             raise ImageFormatError(
@@ -240,14 +238,14 @@ def check_parent(
             )
     else:
         _check_id(child, parent)
-    if parent.sectors > child.sectors and not may_have_grown:
+    if parent.sectors > child.sectors and intent is None:
         raise ImageFormatError(
             f"{child.file.path}: its parent {_called(parent)} has {parent.sectors} sectors, "
             f"expected at most {child.sectors} as the child has; it is another image: {RELINK}"
         )
     expected = child.header.parent_time
     found = vhd_time(parent.file.written)
-    if expected not in (0, found):
+    if expected not in (0, found) and (intent is None or intent.operation != COMMIT):
         child.warnings.append(
             f"{child.file.path}: its parent {_called(parent)} was last written at {_date(found)}, expected "
             f"{_date(expected)}; if another program wrote to it, the child is no longer right"

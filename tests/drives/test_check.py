@@ -10,8 +10,9 @@ from typing import Any
 import pytest
 
 from pcemu.drives.check import CheckResult, check
+from pcemu.drives.facts import facts_about
 from pcemu.drives.hostfile import Host, SystemCalls
-from pcemu.drives.intents import MERGE, Intent, write_intent
+from pcemu.drives.intents import COMMIT, MERGE, Intent, clear_intent, write_intent
 from pcemu.drives.open import open_drive
 from pcemu.drives.probe import Format
 from pcemu.errors import ImageAccessError, ImageError, ImageFormatError, ImageNotFoundError
@@ -41,6 +42,16 @@ def test_what_should_be_seen_to_is_told(line: list[Path]) -> None:
         assert [words in each for each in findings].count(True) == 1, findings
     assert any("2.vhd" in each for each in findings)  # written since, says its time
     assert files(line[0].parent) == before
+
+
+def test_an_interrupted_commit_is_the_only_finding_of_one(line: list[Path]) -> None:
+    write_intent(str(line[0]), Intent(COMMIT, str(line[3]), facts_about(line[3]).unique_id or b""))
+    os.utime(line[0], (1_700_000_000, 1_700_000_000))  # as it was written to
+    (finding,) = check(line[3]).findings
+    assert f"a commit of {line[3]} was interrupted; run it again" in finding
+    clear_intent(str(line[0]))
+    (finding,) = check(line[3]).findings
+    assert "was last written at 2023-11-14" in finding
 
 
 def test_a_lost_footer_at_the_end_is_found(line: list[Path]) -> None:
