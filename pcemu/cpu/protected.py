@@ -148,7 +148,10 @@ class ProtectedDelivery:
             raise Fault(STACK_FAULT, selector | external(source))
         if offset > code[2]:
             raise Fault(GENERAL_PROTECTION, external(source))
-        self._mmu.write(base + top, frame, level == 3)
+        try:
+            self._mmu.write(base + top, frame, level == 3)
+        except PageFault:
+            self._push_each(base + top, frame, 4 if is_32 else 2, level == 3)
 
         # From here on nothing can go wrong.
         q[EFLAGS] = flags & kept
@@ -162,6 +165,11 @@ class ProtectedDelivery:
             state.store_segment(CS, *code)
             if (code[3] ^ cs_flags) & BIG:
                 state.derive()
+
+    def _push_each(self, start: int, frame: bytes, width: int, user: bool) -> None:
+        """Push word by word, as a processor does: so CR2 gets the place of the first that fails."""
+        for at in range(len(frame) - width, -1, -width):
+            self._mmu.write(start + at, frame[at : at + width], user)
 
     def _enter_task(self, passage: TaskPassage, source: Source, eflags: int, error_code: int) -> None:
         self._tasks.switch(passage.selector, external(source), eflags)

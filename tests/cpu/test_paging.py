@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from tests.cpu.kernel import Board, Runner, program
+from tests.cpu.test_tasks import TASK_B
 
 PRESENT, WRITABLE, USER, ACCESSED, DIRTY, LARGE = 1, 2, 4, 0x20, 0x40, 0x80
 FRAME, PAGES, TABLE_1 = 0x200000, 0x400000, 0x102000
@@ -528,6 +529,53 @@ second: mov     eax, 2
         iretd
 """)
     assert numbers(runner.says(code)) == [[1, 1], [2, 2], [1, 1]]
+
+
+# Which of two pages is present, where the stack begins, and the first of three pushes that fails.
+PUSHES = {
+    "the lower absent": (0, 7, 0x1008, 0xFFC),
+    "the upper absent": (7, 0, 0x1008, 0x1004),
+    "both absent": (0, 0, 0x1008, 0x1004),
+    "the lower read-only": (5, 7, 0x1004, 0xFFC),
+    "none above the first page": (7, 0, 0x1002, 0x1000),
+}
+
+
+def test_a_frame_that_cannot_be_pushed_faults_at_its_first_push(runner: Runner) -> None:
+    """An INT on a stack that is cut by a page's edge; the page fault has a task of its own."""
+    code = TASK_B + """
+        mov     dword [tss + 0x1C], DIRECTORY
+        mov     dword [tss_b + 0x1C], DIRECTORY
+        mov     word [idt + 14 * 8 + 2], TSS32_B
+        mov     byte [idt + 14 * 8 + 5], 0x85
+        mov     eax, cr0
+        or      eax, 0x10000            ; WP
+        mov     cr0, eax
+"""
+    for number, (lower, upper, esp, _) in enumerate(PUSHES.values()):
+        code += f"""
+        mov     dword [PTE_0], FRAME + {lower}
+        mov     dword [PTE_1], FRAME + 0x1000 + {upper}
+        call    flush
+        mov     dword [resume], on_{number}
+        mov     esp, PAGES + {esp}
+        int     0x20
+on_{number}:
+        mov     esp, KERNEL_STACK
+"""
+    code += """
+        jmp     finish
+task:   mov     eax, cr2
+        call    hex
+        call    newline
+        mov     eax, [resume]
+        mov     [tss + 0x20], eax
+        add     esp, 4                  ; the error code
+        iretd
+        jmp     task
+"""
+    expected = [[0x400000 + address] for _, _, _, address in PUSHES.values()]
+    assert numbers(runner.says(paged(code))) == expected
 
 
 def test_the_processors_own_accesses_are_supervisor_accesses(runner: Runner) -> None:
