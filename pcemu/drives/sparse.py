@@ -13,10 +13,11 @@ never shows a sector that was not written. The order, with two syncs however man
     4. sync
 
 Without the sync between, a BAT entry could reach the disk before its block, and whatever lay there, often
-the old footer, would be taken for a bitmap.
+the old footer, would be taken for a bitmap. Bits and BAT have their space before the data they are about:
+on a full disk a write may fail, but never the flush of those before.
 
-A new block is a hole. One behind sectors that were just written gets its space at once, since it is likely to
-be filled: that costs the host less than to find room for each write.
+A new block's data is a hole. One behind sectors that were just written gets its space at once, since it is
+likely to be filled: that costs the host less than to find room for each write.
 
 **Not implemented**: new blocks in the space of blocks that a crash left unused; compacting gets it back.
 """
@@ -329,7 +330,7 @@ class SparseLayer:
             old_footer_stop = end  # whatever was on the device: no bitmap is there yet
         else:
             old_footer_stop = self._end + len(self._footer_bytes)
-            self._move_footer(old_footer_stop, end)
+            self._move_footer(old_footer_stop, bitmap, end)
         self._end = end
         self._bat[block] = bitmap // SECTOR_SIZE
         self._dirty_entries.add(block)
@@ -344,12 +345,17 @@ class SparseLayer:
             elif per_block == 1:  # of larger blocks, only the pages that are touched; the others are a hole
                 self._remember(page, fill)
 
-    def _move_footer(self, old_stop: int, end: int) -> None:
-        """Write the tail footer at ``end``; the old one ends at ``old_stop``."""
+    def _move_footer(self, old_stop: int, bitmap: int, end: int) -> None:
+        """Write the tail footer at ``end``; the old one ends at ``old_stop``.
+
+        And zeros at ``bitmap``, where bits will be: on a full disk there would be no room for them any more.
+        """
         if not self._tidy:
             self._tidy_up(old_stop)
         try:
             self.file.write(self._footer_bytes, end)
+            start = max(bitmap, old_stop)
+            self.file.write(bytes(max(0, bitmap + self._bitmap_size - start)), start)
         except OSError:
             self.file.truncate(old_stop)  # the old footer is the last thing in the file again
             raise

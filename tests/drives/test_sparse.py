@@ -3,7 +3,11 @@
 from __future__ import annotations
 
 import errno
+import os
+import random
+from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -107,5 +111,59 @@ def test_a_writer_that_comes_from_one_block_into_the_next_finds_its_space_there(
     written = ((0, 1), (block, 1), (3 * block - 4, 5), (5 * block + 7, 2048), (6 * block - 8, 9))
     for lba, count in written:
         model[lba * 512 : (lba + count) * 512] = b"n" * count * 512
+    assert contents(drive) == model
+    drive.close()
+
+
+class FullDisk(SystemCalls):
+    """A disk with room for so many pages: holes take none, and nothing gives one back."""
+
+    def __init__(self) -> None:
+        self.room = 1 << 30
+        self._taken: set[tuple[int, int]] = set()
+
+    def pwritev(self, fd: int, buffers: Sequence[Any], offset: int) -> int:
+        size = sum(len(each) for each in buffers)
+        for page in range(offset // 4096, -(-(offset + size) // 4096)):
+            if (fd, page) not in self._taken:
+                if not self.room:
+                    raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+                self.room -= 1
+                self._taken.add((fd, page))
+        return os.pwritev(fd, buffers, offset)
+
+    def reserve(self, fd: int, offset: int, size: int) -> None:
+        raise OSError(errno.EOPNOTSUPP, "")
+
+
+@pytest.mark.parametrize("room", [0, 1, 8, 30, 31, 32])
+@pytest.mark.parametrize("block_size", [64 << 10, 2 * MIB, 8 * MIB])
+@pytest.mark.parametrize("kind", ["dynamic", "differencing"])
+def test_what_found_room_on_a_full_disk_is_flushed_without_more(
+    kind: str, block_size: int, room: int, tmp_path: Path
+) -> None:
+    path = tmp_path / "disk.vhd"
+    size = 32 * MIB
+    create_dynamic(tmp_path / "base.vhd", size)
+    if kind == "dynamic":
+        create_dynamic(path, size, block_size=block_size)
+    else:
+        create_differencing(path, tmp_path / "base.vhd", block_size=block_size)
+    disk = FullDisk()
+    drive = open_drive(path, host=Host(disk))
+    head = path.stat().st_size  # footer, header, locators and BAT have their pages since they were made
+    disk._taken |= {(fd, page) for fd in range(100) for page in range(-(-head // 4096))}
+    disk.room = room
+    rng = random.Random(room)
+    model = bytearray(size)
+    with pytest.raises(OSError, match=os.strerror(errno.ENOSPC)):
+        for _ in range(1000):
+            at = rng.randrange(size // 4096) * 4096
+            data = rng.randbytes(4096)
+            drive.write(at // 512, data)
+            model[at : at + 4096] = data
+    assert disk.room == 0
+    drive.close()
+    drive = open_drive(path, read_only=True)
     assert contents(drive) == model
     drive.close()
