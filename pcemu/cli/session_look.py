@@ -77,20 +77,23 @@ def list_(places: tuple[Path, ...], as_json: bool, quiet: bool) -> None:
 def _folders(places: tuple[Path, ...]) -> list[SessionFolder]:
     from pcemu.cli.disks import session_folder
     from pcemu.drives.hostfile import HOST
+    from pcemu.drives.lineage import told
     from pcemu.drives.sidecar import SESSIONS
     from pcemu.errors import ImageNotFoundError
     from pcemu.session.folder import sessions_of
 
     found = []
     for place in places:
-        images = [place]
-        if place.is_dir():
-            images = [path.with_name(path.name.removesuffix(SESSIONS)) for path in place.glob(f"*{SESSIONS}")]
-            images += [place / path.name for path in _images_elsewhere() if path.parent == place.resolve()]
-        for image in sorted(set(images)):
-            found += sessions_of(os.fspath(image), os.fspath(session_folder()), HOST)
-        if not place.exists() and not sessions_of(os.fspath(place), os.fspath(session_folder()), HOST):
-            raise ImageNotFoundError(f"{place}: no such image or folder; check the path")
+        with told(place, "looking for its sessions", "check the path and its disk"):
+            images = [place]
+            if place.is_dir():
+                names = [path.name.removesuffix(SESSIONS) for path in place.glob(f"*{SESSIONS}")]
+                names += [path.name for path in _images_elsewhere() if path.parent == place.resolve()]
+                images = [place / name for name in names]
+            for image in sorted(set(images)):
+                found += sessions_of(os.fspath(image), os.fspath(session_folder()), HOST)
+            if not place.exists() and not sessions_of(os.fspath(place), os.fspath(session_folder()), HOST):
+                raise ImageNotFoundError(f"{place}: no such image or folder; check the path")
     return found
 
 

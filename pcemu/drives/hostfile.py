@@ -269,10 +269,11 @@ class Host:
                 f"{path}: no such file; give the path of an existing disk image"
             ) from None
         except (OSError, ValueError) as error:
-            what = "reading" if read_only else "reading and writing"
+            what = "" if read_only else " and writing"
             why = error.strerror if isinstance(error, OSError) else str(error)
             raise ImageAccessError(
-                f"{path}: cannot be opened for {what}: {why}; check its permissions and its folder's"
+                f"{path}: cannot be opened for reading{what}: {why}; "
+                f"check the path, its permissions and its folder's"
             ) from error
         try:
             status = file.status()

@@ -129,7 +129,7 @@ def _identity(path: StrPath, host: Host) -> tuple[int, int]:
     except (OSError, ValueError) as error:
         why = error.strerror if isinstance(error, OSError) else error
         raise ImageAccessError(
-            f"{os.fspath(path)}: cannot be looked at: {why}; check its permissions and its folder's"
+            f"{os.fspath(path)}: cannot be looked at: {why}; check the path, its permissions and its folder's"
         ) from error
     return (status.st_dev, status.st_ino)
 

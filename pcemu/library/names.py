@@ -63,15 +63,19 @@ def find_disk(path: Path) -> Path:
     """
     try:
         return resolve_disk(path)
-    except (ImageNotFoundError, OSError):  # such as a name that is too long, which opening it will tell
+    except ImageNotFoundError:
         return path
 
 
 def resolve_disk(path: Path) -> Path:
     """As :func:`find_disk`; ImageNotFoundError when a name is not known, UsageError when it has two files."""
     text = str(path)
-    folder = path.is_dir()
-    if (path.exists() and not folder) or path.is_symlink() or not looks_like_name(text):
+    try:
+        folder = path.is_dir()
+        taken = (path.exists() and not folder) or path.is_symlink()
+    except OSError:  # such as a name that is too long, which opening it will tell
+        return path
+    if taken or not looks_like_name(text):
         return path
     if Path(text + SESSIONS).is_dir():  # an image that was moved away from its session, which will be told
         return path

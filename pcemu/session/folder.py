@@ -25,7 +25,7 @@ from pathlib import Path
 
 from pcemu.drives.hostfile import O_PLAIN, Host, HostFile, retried
 from pcemu.drives.locks import holders, lock_file
-from pcemu.drives.newfile import is_temporary
+from pcemu.drives.newfile import is_temporary, temporary_name
 from pcemu.drives.sidecar import PENDING, SESSIONS
 from pcemu.errors import ImageAccessError, UsageError
 
@@ -232,6 +232,7 @@ def folder_for(image: str, name: str, fallback: str | None, host: Host) -> Sessi
     ``fallback`` is the folder for sessions of images beside which nothing can be written.
     """
     real = os.path.realpath(image)
+    _expect_room_in_names(image, real, host)
     places = list(_places(real, fallback))
     found = [SessionFolder(real, check_name(name), place, host) for place in places]
     for each in found:
@@ -250,6 +251,19 @@ def folder_for(image: str, name: str, fallback: str | None, host: Host) -> Sessi
         f"{image}: no session can be made, as neither {' nor '.join(places)} can be written, expected a "
         f"folder for what the guest writes; check the permissions"
     )
+
+
+def _expect_room_in_names(image: str, real: str, host: Host) -> None:
+    """Refuse an image whose name leaves no room for those of files beside it, which a commit needs."""
+    longest = temporary_name(real + PENDING)
+    try:
+        host.stat(longest)
+    except OSError as error:
+        if error.errno == errno.ENAMETOOLONG:
+            raise UsageError(
+                f"{image}: its name is too long for a session, which needs names of "
+                f"{len(os.fsencode(longest)) - len(os.fsencode(real))} bytes more beside it; rename the image"
+            ) from error
 
 
 def sessions_of(image: str, fallback: str | None, host: Host) -> list[SessionFolder]:

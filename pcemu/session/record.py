@@ -66,8 +66,9 @@ class SessionRecord:
         self._allow_outside = allow_outside
         self._fallback = None if fallback is None else os.fspath(fallback)
         self._expect_image()
-        self.folder = folder_for(self.image, name, self._fallback, host)
-        self.folder.take()
+        with told(self.image, "opening its session", "make room there, or mend its disk"):
+            self.folder = folder_for(self.image, name, self._fallback, host)
+            self.folder.take()
         if not self.folder.has_locks:
             self.warnings.append(
                 f"{self.folder.path}: its file system has no locks, so nothing keeps other programs away "

@@ -174,6 +174,14 @@ def test_a_bad_image_is_named_in_one_line(run: Run, tmp_path: Path, kind: str) -
     RawDrive(good).close()  # which nobody holds any more
 
 
+def test_a_path_that_the_host_does_not_take_is_a_sentence(run: Run, tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    for path in (tmp_path / ("n" * 300), tmp_path / "file" / "below"):
+        code, out, err = run("--timeout", "1", path)
+        assert (code, out) == (5, "") and str(path) in err
+        assert err.endswith("; check the path, its permissions and its folder's\n")
+
+
 @contextmanager
 def without_privileges() -> Iterator[None]:
     """Root may read everything; so be somebody else for a while."""

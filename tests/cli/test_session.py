@@ -325,6 +325,13 @@ def test_a_missing_image(pcemu: Pcemu, tmp_path: Path) -> None:
     assert "no such file" in err
 
 
+def test_a_path_that_the_host_does_not_take_is_a_sentence(pcemu: Pcemu, tmp_path: Path) -> None:
+    for command in ("list", "show", "discard", "commit"):
+        code, out, err = pcemu(command, tmp_path / ("n" * 300))
+        assert (code, out) == (5, "")
+        assert "nn: " in err and "File name too long; check the path" in err
+
+
 def test_resume_is_run_with_a_session_that_is_there(pcemu: Pcemu, tmp_path: Path) -> None:
     path = tmp_path / "disk.img"
     path.write_bytes(boot_drive(f"mov ax, 0x0E52\nint 0x10\n{IDLE}").data)

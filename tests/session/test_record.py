@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import pytest
@@ -52,6 +53,23 @@ def test_an_image_that_was_moved_away_from_its_session(image: Path, tmp_path: Pa
     with Session(image) as session:
         session.start()
         assert session.changed_sectors == 1
+
+
+def test_a_name_that_leaves_no_room_for_those_beside_it(tmp_path: Path) -> None:
+    longest = os.pathconf(tmp_path, "PC_NAME_MAX")
+    for length in (longest - 27, longest - 5, longest):
+        image = tmp_path / ("n" * length)
+        image.write_bytes(bytes(1 << 20))
+        with pytest.raises(UsageError, match=r"its name is too long for a session, .* rename the image"):
+            Session(image)
+        assert list(tmp_path.iterdir()) == [image]
+        image.unlink()
+    image = tmp_path / ("n" * (longest - 28))
+    image.write_bytes(bytes(1 << 20))
+    with Session(image) as session:
+        session.start().write(5, b"1" * 512)
+        assert session.commit() == 1
+    assert image.read_bytes()[5 * 512 :][:512] == b"1" * 512
 
 
 def test_an_image_that_never_was(tmp_path: Path) -> None:
