@@ -38,6 +38,8 @@ _STRING_STORES = frozenset((0x6C, 0x6D, 0xA4, 0xA5, 0xAA, 0xAB))
 _TO_OFFSET = frozenset((0xA2, 0xA3))  # MOV of the accumulator
 _GROUP_5 = 0xFF  # its registers 2, 3 and 6 are CALL, CALL far and PUSH
 _PUSHES_GROUP_5 = {2: 1, 3: 2, 6: 1}
+_FBSTP = 0xDF, 6
+_SIGN_OF_DECIMAL = 9  # the byte that FBSTP stores first
 # Items that each opcode pushes
 _PUSHES = {
     **dict.fromkeys((0x06, 0x0E, 0x16, 0x1E, 0x68, 0x6A, 0x9C, 0xC8, 0xE8, *range(0x50, 0x58)), 1),
@@ -108,7 +110,8 @@ class _Decoder:
             return self._pushed(_PUSHES_GROUP_5[modrm >> 3 & 7])
         if modrm >> 6 == 3:
             return None
-        return self._address_32(modrm) if self._wide else self._address_16(modrm)
+        address = self._address_32(modrm) if self._wide else self._address_16(modrm)
+        return address + _SIGN_OF_DECIMAL if (opcode, modrm >> 3 & 7) == _FBSTP else address
 
     def _default(self, segment: int) -> int:
         return segment if self._segment is None else self._segment

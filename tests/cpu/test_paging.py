@@ -157,6 +157,10 @@ ABSENT = {
         "mov dword [TABLE_1 + 8], FRAME + 7", "mov esp, PAGES + 0x2002\npush ax\npush ax", True, 6, 0x1FFE
     ),
     "x87 store": ("", "fninit\nfldz\nfstp qword [PAGES + 8]", False, 2, 8),
+    "decimal store": ("", "fninit\nfldz\nfbstp [PAGES + 8]", False, 2, 17),
+    "decimal store, second of two": (
+        "mov dword [PTE_0], FRAME + 7", "fninit\nfldz\nfbstp [PAGES + 0xFFA]", False, 2, 0x1003
+    ),
     "string": ("", "mov esi, PAGES + 5\nmov edi, PAGES + 0x1000\nmovsb", False, 0, 5),
     "selector": ("", "mov ds, [PAGES + 2]", False, 0, 2),
     "far pointer": ("", "lds eax, [PAGES + 2]", False, 0, 2),
