@@ -22,7 +22,8 @@ from pcemu.cli.outage import Outage
 from pcemu.cli.output import note, result
 from pcemu.cli.signals import Interrupted, Interrupts
 from pcemu.drives.chain import Chain
-from pcemu.drives.lineage import Progress
+from pcemu.drives.hostfile import check_kind
+from pcemu.drives.lineage import Progress, told
 from pcemu.drives.nbd.exports import ImpatientHost
 from pcemu.drives.nbd.listen import Address
 from pcemu.drives.nbd.server import NbdServer
@@ -280,6 +281,12 @@ def _names(paths: Sequence[Path], given: Sequence[str]) -> list[str]:
         raise UsageError(
             f"--name was given {len(given)} times, expected once for each of {len(paths)} images"
         )
+    for path in paths:  # before a folder's name is found fault with
+        with (
+            told(path, "looking at it", "check the path and its permissions"),
+            contextlib.suppress(FileNotFoundError),
+        ):
+            check_kind(str(path), path.stat().st_mode)
     names = list(given) or [path.stem for path in paths]
     for name in names:
         if not (name and name.isprintable()) or len(name.encode()) > MAX_NAME or SEPARATOR in name:

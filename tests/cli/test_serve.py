@@ -213,6 +213,8 @@ def test_the_list_of_any_servers_exports(base: Path, tmp_path: Path) -> None:
     [
         ((), 2, "Missing argument"),
         (("nothing.img",), 3, "no such file"),
+        ((".",), 4, ".: is a directory, expected a disk image; name a file inside it"),
+        (("n" * 300,), 5, "File name too long; check the path"),
         (("base.img", "--listen", "0.0.0.0:0"), 2, "without TLS"),
         (("base.img", "--listen", "nowhere:x"), 2, "no port"),
         (("base.img", "--listen", "unix:"), 2, "expected a path"),
