@@ -177,6 +177,11 @@ def format_for(path: Path, asked: str | None) -> str:
         raise UsageError(
             f"{path}: its name does not tell its format, expected .vhd or .img; name the format (see --help)"
         )
+    if found == "raw" and path.suffix.lower() == ".vhd":
+        raise UsageError(
+            f"{path}: a raw image under this name would be taken for a damaged VHD, expected another; "
+            f"name it {path.with_suffix('.img').name}, or leave the format out"
+        )
     return found
 
 

@@ -165,6 +165,7 @@ def test_create_a_child(ask: Ask, disk: Run) -> None:
         (("a.vhd", "100T"), ["bytes is not possible"]),
         (("-f", "fixed", "-b", "old.vhd", "a.vhd"), ["--format"]),
         (("-f", "raw", "--block-size", "2M", "a.img", "3M"), ["--block-size"]),
+        (("-f", "raw", "a.VHD", "3M"), ["taken for a damaged VHD", "name it a.img"]),
         (("--block-size", "3M", "a.vhd", "3M"), ["block size", "power of two"]),
         (("-b", "old.vhd", "a.vhd", "1M"), ["too small"]),
         (("old.vhd", "3M"), ["old.vhd: exists"]),

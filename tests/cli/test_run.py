@@ -182,6 +182,13 @@ def test_a_path_that_the_host_does_not_take_is_a_sentence(run: Run, tmp_path: Pa
         assert err.endswith("; check the path, its permissions and its folder's\n")
 
 
+def test_a_raw_image_that_is_called_a_vhd_runs_once_it_is_renamed(run: Run, tmp_path: Path) -> None:
+    disk = image(tmp_path / "disk.vhd", READY + IDLE)
+    code, _, err = run("--until", "R", disk)
+    assert code == 4 and "if it is a raw image, rename it to .img" in err
+    assert run("--until", "R", disk.rename(tmp_path / "disk.img"))[0] == 0
+
+
 @contextmanager
 def without_privileges() -> Iterator[None]:
     """Root may read everything; so be somebody else for a while."""
