@@ -42,9 +42,7 @@ class SessionDisk:
         self.remote = self.place != str(path)
         self.name = self.place if self.remote else path.name
         self._name = session
-        self.typed = shlex.quote(self.place)
-        if session != DEFAULT_NAME:
-            self.typed += f" --session {shlex.quote(session)}"
+        self.typed = typed(self.place, session)
         self._allow_outside = allow_outside
         self.session = self._open()
         self.found = self.session.found
@@ -81,6 +79,12 @@ class SessionDisk:
     def close(self) -> None:
         """Let go of the image and its session."""
         self.session.close()
+
+
+def typed(place: str, session: str) -> str:
+    """A disk and its session as they are named on a command line."""
+    option = "" if session == DEFAULT_NAME else f" --session {shlex.quote(session)}"
+    return shlex.quote(place) + option
 
 
 class DemoDisk(SessionDisk):

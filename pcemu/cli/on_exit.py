@@ -148,7 +148,7 @@ class OnExit:
             self._say(
                 f"kept {changes}, to be decided later: `pcemu session "
                 f"{'branch' if disk.remote else 'commit'} {disk.typed}{' NAME' if disk.remote else ''}` or "
-                f"`pcemu session discard {disk.typed}`; `pcemu run` goes on with them"
+                f"`pcemu session discard {disk.typed}`; `pcemu run {disk.typed}` goes on with them"
             )
 
     def _say(self, text: str) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shlex
 from pathlib import Path
 from typing import Any
 
@@ -141,6 +140,8 @@ def keep(disk: Path, name: str, as_json: bool, quiet: bool) -> None:
 
     Keys of --json: image, session, drives (how many).
     """
+    from pcemu.cli.disks import typed
+
     done = ask_server(disk, name, "keep")
     if done is None:
         with opened(disk, name) as session:
@@ -149,7 +150,8 @@ def keep(disk: Path, name: str, as_json: bool, quiet: bool) -> None:
     else:
         drives = done["drives"]
     document = {"image": str(disk), "session": name, "drives": drives}
-    say(f"kept; `pcemu run {shlex.quote(str(disk))}` goes on with it", document, as_json=as_json, quiet=quiet)
+    text = f"kept; `pcemu run {typed(str(disk), name)}` goes on with it"
+    say(text, document, as_json=as_json, quiet=quiet)
 
 
 @click.command()

@@ -470,6 +470,7 @@ def test_commands_that_are_proposed_can_be_typed_as_they_are(run: Run, tmp_path:
     err = run(*WRITE, "--session", "alice", "--on-exit", "keep", disk)[2]
     assert f"`pcemu session commit '{disk}' --session alice`" in err
     assert f"`pcemu session discard '{disk}' --session alice`" in err
+    assert f"`pcemu run '{disk}' --session alice` goes on with them" in err
 
 
 def test_a_kept_session_goes_on(run: Run, tmp_path: Path) -> None:

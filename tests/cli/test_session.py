@@ -165,6 +165,17 @@ def test_the_changes_of_the_only_drive_are_shown_once(pcemu: Pcemu, tmp_path: Pa
     assert pcemu("show", image.path)[1].count("GAME1.SAV") == 2  # of the drive, and of the whole
 
 
+def test_the_command_that_goes_on_can_be_typed_as_it_is(pcemu: Pcemu, tmp_path: Path) -> None:
+    image = make_image(tmp_path)
+    image.path = image.path.rename(tmp_path / "my disk.img")
+    guest_work(image, work)
+    assert pcemu("keep", image.path)[1] == f"kept; `pcemu run '{image.path}'` goes on with it\n"
+    with Session(image.path, "alice") as session:
+        session.start()
+    out = pcemu("keep", image.path, "--session", "alice")[1]
+    assert out == f"kept; `pcemu run '{image.path}' --session alice` goes on with it\n"
+
+
 def test_a_session_in_use(pcemu: Pcemu, tmp_path: Path) -> None:
     image = make_image(tmp_path)
     with Session(image.path) as session:
