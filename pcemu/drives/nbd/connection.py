@@ -225,7 +225,9 @@ class Connection(asyncio.BufferedProtocol):
             self._close(f"TLS failed: {error}")
             self.connection_lost(error)  # nobody else tells
             return
-        assert isinstance(secure, asyncio.Transport)
+        if secure is None:  # cut off meanwhile: that, too, nobody else tells
+            self.connection_lost(None)
+            return
         self._transport = secure
         self._secure = True
         secure.set_write_buffer_limits(high=TLS_WRITE_LIMIT)

@@ -127,11 +127,31 @@ def test_garbage_in_place_of_a_tls_handshake_frees_the_connection(pki: Path) -> 
                 sock.sendall(b"hello, world\n" * 100)
                 while _receive(sock):
                     pass
-            for _ in range(200):
-                if not running.server.connections:
-                    break
-                time.sleep(0.05)
+            until_nobody_is_there(running)
         program("nbdinfo", nbds(running, pki))
+
+
+@pytest.mark.parametrize("hello", [b"", b"\x16\x03\x01\x02\x00\x01"])
+def test_a_tls_handshake_that_is_never_finished_frees_the_connection(pki: Path, hello: bytes) -> None:
+    """Also when the server itself cuts it off."""
+    context = certificates_context(pki)
+    with serving({"disk": MemoryDrive(64)}, tls=context, max_connections=1, handshake_seconds=0.5) as running:
+        with socket.create_connection(("127.0.0.1", running.at.port), 20) as sock:
+            sock.recv(18, socket.MSG_WAITALL)
+            sock.sendall(b"\0\0\0\3" + option(5))
+            sock.recv(20, socket.MSG_WAITALL)
+            sock.sendall(hello)
+            while _receive(sock):
+                pass
+        until_nobody_is_there(running)
+
+
+def until_nobody_is_there(running: Running) -> None:
+    for _ in range(400):
+        if not running.server.connections:
+            return
+        time.sleep(0.05)
+    pytest.fail("a connection that is gone is still counted")
 
 
 def test_old_versions_of_tls_are_refused(pki: Path) -> None:
