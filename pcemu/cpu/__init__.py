@@ -1,5 +1,6 @@
 """The processor. Only this package imports unicorn."""
 
-from pcemu.cpu.cpu import Cpu, Registers, Stop
+from pcemu.cpu.cpu import Cpu, Stop
+from pcemu.cpu.registers import Registers
 
 __all__ = ["Cpu", "Registers", "Stop"]

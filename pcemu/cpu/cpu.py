@@ -11,14 +11,11 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from enum import Enum
-from typing import NamedTuple
-
-from unicorn import x86_const
 
 from pcemu.bus import PortBus
 from pcemu.cpu.control import INTERCEPT_BASE, ControlRegisters
 from pcemu.cpu.corrections import Corrections
-from pcemu.cpu.cpuid import RESET_EDX, cpuid
+from pcemu.cpu.cpuid import cpuid
 from pcemu.cpu.engine import CPUID, NO_CODE, RDTSC, REFUSED, SYSCALL, SYSENTER, Engine
 from pcemu.cpu.faults import (
     DEBUG,
@@ -34,53 +31,26 @@ from pcemu.cpu.io_guard import IoGuard
 from pcemu.cpu.mmu import WRITE_SINK, Mmu
 from pcemu.cpu.open_state import open_state
 from pcemu.cpu.ports import Ports
+from pcemu.cpu.registers import Registers, read_registers, reset_registers
 from pcemu.cpu.slices import slice_counter
 from pcemu.cpu.state import (
     CR0,
-    CR0_ET,
     CR0_NE,
     CR0_PE,
-    CR2,
-    CR3,
     CS,
     DR6_BREAKPOINTS,
     DR6_SINGLE_STEP,
-    DR7_RESET,
-    DS,
     EAX,
-    EBP,
     EBX,
     ECX,
-    EDI,
     EDX,
     EFLAGS,
     EIP,
-    ES,
-    ESI,
-    ESP,
     FLAG_IF,
     FLAG_RF,
     FLAG_TF,
-    FS,
-    GDT_BASE,
-    GDT_LIMIT,
-    GS,
-    HF_INHIBIT_IRQ,
-    HFLAGS,
-    IDT_BASE,
-    IDT_LIMIT,
-    LDT,
-    LDT_BASE,
-    LDT_FLAGS,
-    LDT_LIMIT,
-    NO_EXCEPTION,
     SEGMENT_BASE,
     SELECTOR,
-    SS,
-    TR,
-    TR_BASE,
-    TR_FLAGS,
-    TR_LIMIT,
 )
 from pcemu.cpu.string_io import StringIo, is_repeated
 from pcemu.cpu.tasks import Tasks
@@ -95,13 +65,9 @@ RDTSC_TICKS = 20
 STUCK_AFTER = 10_000  # invalid opcodes at one address, with nothing but their handler in between
 
 FPU_ERROR = 0x80  # ES in the FPU's status word
-_DATA_SEGMENT, _CODE_SEGMENT = 0x9300, 0x9B00  # descriptor flags after reset
-_LDT_SEGMENT, _TSS_SEGMENT = 0x8200, 0x8B00
 _NOWHERE = 1 << 32
 _ALL_BITS = (1 << 64) - 1
 _ESCAPE = 0x0F  # first byte of the opcode
-_UC_CR0, _UC_CR4 = x86_const.UC_X86_REG_CR0, x86_const.UC_X86_REG_CR4
-_UC_EFLAGS = x86_const.UC_X86_REG_EFLAGS
 
 
 class Stop(Enum):
@@ -109,27 +75,6 @@ class Stop(Enum):
 
     COUNT = "count"
     HALT = "halt"
-
-
-class Registers(NamedTuple):
-    """The registers as a debugger shows them."""
-
-    eax: int
-    ebx: int
-    ecx: int
-    edx: int
-    esi: int
-    edi: int
-    ebp: int
-    esp: int
-    eip: int
-    eflags: int
-    cs: int
-    ds: int
-    es: int
-    ss: int
-    fs: int
-    gs: int
 
 
 class Cpu:
@@ -190,23 +135,7 @@ class Cpu:
 
     def reset(self) -> None:
         """The state after the RESET pin: real mode, about to execute at FFFFFFF0."""
-        state, q, d = self._state, self._q, self._d
-        for register, value in ((_UC_CR0, CR0_ET), (_UC_CR4, 0), (_UC_EFLAGS, 2)):
-            state.write_register(register, value)
-        for word in (*range(8), CR2, CR3):
-            q[word] = 0
-        q[EDX] = RESET_EDX
-        for segment in (ES, SS, DS, FS, GS):
-            state.set_segment(segment, 0, 0, 0xFFFF, _DATA_SEGMENT)
-        state.set_segment(CS, 0xF000, 0xFFFF0000, 0xFFFF, _CODE_SEGMENT)
-        q[GDT_BASE], d[GDT_LIMIT] = 0, 0xFFFF
-        q[IDT_BASE], d[IDT_LIMIT] = 0, 0xFFFF
-        d[LDT], q[LDT_BASE], d[LDT_LIMIT], d[LDT_FLAGS] = 0, 0, 0xFFFF, _LDT_SEGMENT
-        d[TR], q[TR_BASE], d[TR_LIMIT], d[TR_FLAGS] = 0, 0, 0xFFFF, _TSS_SEGMENT
-        d[HFLAGS] &= ~HF_INHIBIT_IRQ
-        d[state.old_exception] = NO_EXCEPTION
-        q[state.debug + 7] = DR7_RESET
-        q[EIP] = 0xFFF0
+        reset_registers(self._state)
         self._halted[0] = 0
         self._shutdown = None
         self._interrupts.last_exception = None
@@ -216,10 +145,7 @@ class Cpu:
     @property
     def registers(self) -> Registers:
         """All registers at this instant."""
-        q, d = self._q, self._d
-        general = (q[register] & 0xFFFFFFFF for register in (EAX, EBX, ECX, EDX, ESI, EDI, EBP, ESP, EIP))
-        segments = (d[SELECTOR[segment]] for segment in (CS, DS, ES, SS, FS, GS))
-        return Registers._make((*general, self._interrupts.eflags(), *segments))
+        return read_registers(self._state, self._interrupts.eflags())
 
     @property
     def location(self) -> str:

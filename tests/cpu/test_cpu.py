@@ -567,19 +567,6 @@ def test_a_vector_outside_the_table_is_a_triple_fault() -> None:
         guest.run()
 
 
-def test_reset_restores_the_power_on_state() -> None:
-    guest = Guest("""
-            mov ax, 0x1111
-            mov ds, ax
-            sti
-        """).run()
-    guest.cpu.reset()
-    assert (guest.cpu.registers.cs, guest.cpu.registers.eip) == (0xF000, 0xFFF0)
-    assert guest.cpu.registers.ds == 0
-    assert not guest.cpu.interrupts_enabled
-    assert not guest.cpu.halted
-
-
 def test_the_location_of_a_halted_processor_is_its_hlt() -> None:
     guest = Guest("""
         jmp last
