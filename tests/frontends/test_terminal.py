@@ -16,6 +16,8 @@ import pexpect
 import pyte
 import pytest
 
+from pcemu.session.record import State
+from pcemu.session.session import Session as UndoSession
 from tests.boot import IDLE, boot_drive
 
 COMMAND = "from pcemu.cli import main; main()"
@@ -434,9 +436,10 @@ def test_signals_restore_the_terminal(number: signal.Signals, code: int) -> None
         assert (b"discarded" if number == signal.SIGINT else b"kept") in session.output
 
 
-def test_a_terminal_that_hangs_up_does_not_lose_a_commit(tmp_path: Path) -> None:
+@pytest.mark.parametrize("wish", ["ask", "commit"])
+def test_a_terminal_that_hangs_up_loses_nothing(tmp_path: Path, wish: str) -> None:
     path = image(tmp_path / "disk.img", READY + WRITE_SECTOR_2 + IDLE)
-    with Session("--on-exit", "commit", path) as session:
+    with Session("--on-exit", wish, path) as session:
         session.until("R")
         session.press("x")
         session.until("RO")
@@ -445,6 +448,12 @@ def test_a_terminal_that_hangs_up_does_not_lose_a_commit(tmp_path: Path) -> None
         while session.child.isalive() and time.monotonic() < deadline:
             time.sleep(0.02)
         assert session.child.exitstatus in (0, 128 + signal.SIGHUP)
+    if wish == "ask":  # and nobody is there
+        with UndoSession(path) as kept:
+            assert kept.found is State.KEPT
+            kept.start()
+            assert kept.changed_sectors == 1
+            kept.commit()
     data = path.read_bytes()
     assert data[1024:1536] == data[:512]
 

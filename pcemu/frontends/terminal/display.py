@@ -172,7 +172,8 @@ class Display:
 
     def use_mouse(self, wanted: bool) -> None:
         """Whether clicks come as events. Otherwise the terminal marks and copies text with the mouse."""
-        self._screen.set_mouse_tracking(wanted)
+        with suppress(*GONE):
+            self._screen.set_mouse_tracking(wanted)
 
     # -- output
 
