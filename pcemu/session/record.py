@@ -286,6 +286,11 @@ class SessionRecord:
         self._save()
 
     @property
+    def preserves(self) -> bool:
+        """True when the lowest drive takes what others' commits overwrite in the image, and nothing else."""
+        return bool(self._journal.drives) and self._journal.drives[0].preserves
+
+    @property
     def preserved(self) -> int:
         """Sectors of all drives that hold what the image had before files were committed."""
         return sum(drive.preserved for drive in self._journal.drives)

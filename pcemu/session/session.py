@@ -17,12 +17,11 @@ from __future__ import annotations
 
 import contextlib
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from types import TracebackType
 from typing import TYPE_CHECKING, Self
 
 from pcemu.drives.chain import Chain
-from pcemu.drives.changes import Changes, changed_runs, compare
 from pcemu.drives.commit import commit
 from pcemu.drives.create import create_differencing
 from pcemu.drives.freeze import freeze, revert
@@ -38,73 +37,24 @@ from pcemu.drives.registry import read_child
 from pcemu.drives.repair import mend_tail
 from pcemu.drives.replace import finish, remove_image
 from pcemu.drives.sparse import SparseLayer
-from pcemu.drives.transfer import count_sectors
 from pcemu.errors import UsageError
 from pcemu.session.branch import branch_path, save_branch, sweep_branches
-from pcemu.session.files import open_session, refuse_children, remove_if_empty
+from pcemu.session.drives import SessionDrives
+from pcemu.session.files import refuse_children, remove_if_empty
 from pcemu.session.journal import ACTIVE, KEPT
-from pcemu.session.record import BEGINNING, SessionRecord, State
+from pcemu.session.record import BEGINNING, State
 
 if TYPE_CHECKING:
     from pcemu.session.rebase import Rebased
 
 
-class Session(SessionRecord):
+class Session(SessionDrives):
     """A session and its drives: running, going back, and deciding.
 
     ``drive`` is there between :meth:`start` and the decision.
     """
 
-    _drive: Chain | None = None
     finished = 0  # sectors of a commit that was interrupted, which recover() brought into the image
-
-    # -- looking ------------------------------------------------------------------------------------
-
-    @property
-    def drive(self) -> Chain:
-        """The drive for the guest; the same object for as long as the session runs."""
-        assert self._drive is not None, "the session was not started"
-        return self._drive
-
-    @property
-    def running(self) -> bool:
-        """True between :meth:`start` and the decision."""
-        return self._drive is not None
-
-    @property
-    def base(self) -> SparseLayer | FlatDrive:
-        """The image, open; the drive below the session's first."""
-        base = self.drive.layers[-len(self._journal.drives) - 1]
-        assert isinstance(base, SparseLayer | FlatDrive)
-        return base
-
-    def own_layers(self) -> list[SparseLayer]:
-        """The session's drives, open, from the lowest up."""
-        count = len(self._journal.drives)
-        layers = [layer for layer in self.drive.layers[-count:] if isinstance(layer, SparseLayer)]
-        assert len(layers) == count
-        return layers
-
-    @property
-    def changed_sectors(self) -> int:
-        """How many sectors differ from the image, in that they were written."""
-        return count_sectors(self.own_layers()[self.preserves :])
-
-    def changes(self, letters: dict[int, str] | None = None) -> Changes:
-        """What the session changed, files too."""
-        changes = self._compare(int(self.preserves), len(self._journal.drives), letters)
-        return changes._replace(preserved=min(self.preserved, changes.sectors))
-
-    def changes_of(self, number: int) -> Changes:
-        """What one drive of the session changed."""
-        index = self._journal.index(number)
-        return self._compare(index, index + 1, None)
-
-    def _compare(self, first: int, stop: int, letters: dict[int, str] | None) -> Changes:
-        layers = self.drive.layers
-        base = len(layers) - len(self._journal.drives)
-        before, after = Chain(layers[: base + first]), Chain(layers[: base + stop])
-        return compare(before, after, changed_runs(self.own_layers()[first:stop]), letters)
 
     # -- running ------------------------------------------------------------------------------------
 
@@ -173,28 +123,6 @@ class Session(SessionRecord):
             self._save()
         else:
             self.forget_committed(number)
-
-    def _open(self) -> None:
-        """Open the drives, into the same object as before."""
-        self._open_layers(open_session(self.folder, self.numbers, self._allow_outside, self.host))
-
-    def _open_layers(self, layers: list[FlatDrive | SparseLayer]) -> None:
-        try:
-            if self._drive is None:
-                self._drive = Chain(layers)
-            else:
-                self._drive.replace_layers(layers)
-        except BaseException:
-            for layer in layers:
-                layer.file.close()
-            raise
-        self.warnings += [text for text in self._drive.warnings if text not in self.warnings]
-
-    @property
-    def dirty(self) -> bool:
-        """True when something was written that a power loss would lose."""
-        head = self.drive.head
-        return isinstance(head, SparseLayer) and head.dirty
 
     # -- checkpoints --------------------------------------------------------------------------------
 
@@ -395,11 +323,6 @@ class Session(SessionRecord):
 
     # -- an image that others commit to ----------------------------------------------------------------
 
-    @property
-    def preserves(self) -> bool:
-        """True when the lowest drive takes what others' commits overwrite in the image, and nothing else."""
-        return bool(self._journal.drives) and self._journal.drives[0].preserves
-
     def preserve(self) -> None:
         """Have the lowest drive preserve: the session must have been started, and nothing written yet.
 
@@ -455,25 +378,6 @@ class Session(SessionRecord):
             self.sweep_rebase()
         finally:
             self._open()
-
-    @property
-    def open(self) -> bool:
-        """True while the drives are open."""
-        head = None if self._drive is None else self._drive.head
-        return isinstance(head, SparseLayer) and head.file.fd >= 0
-
-    @contextlib.contextmanager
-    def set_aside(self) -> Iterator[None]:
-        """Close the drives for a moment, so that somebody else can commit to the image."""
-        self._close_drive()
-        try:
-            yield
-        finally:
-            self._open()
-
-    def _close_drive(self) -> None:
-        if self._drive is not None:
-            self._drive.close()
 
     def close(self) -> None:
         """Let go of everything, as it is: what was not decided is found interrupted the next time."""
