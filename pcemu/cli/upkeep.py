@@ -14,6 +14,7 @@ from contextlib import AbstractContextManager, nullcontext
 
 from pcemu.cli.disks import Progress, SessionDisk, look_at
 from pcemu.cli.going_back import choose, name_of
+from pcemu.cli.on_exit import ask_until_sure
 from pcemu.drives.changes_text import amount
 from pcemu.drives.hostfile import LOST
 from pcemu.drives.lineage import no_progress
@@ -282,5 +283,6 @@ class Upkeep:
         self, text: str, answers: tuple[Answer, ...], changed: Sequence[SessionDisk]
     ) -> Reply | None:
         assert self.asker is not None
-        notes = tuple(line for _, _, lines in look_at(changed) for line in lines)
-        return self.asker(Question(text, answers, notes, escape=LATER.word))
+        found = look_at(changed)
+        notes = tuple(line for _, _, lines in found for line in lines)
+        return ask_until_sure(Question(text, answers, notes, escape=LATER.word), found, self.asker)

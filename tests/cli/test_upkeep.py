@@ -13,6 +13,7 @@ from typing import Any
 
 import pytest
 
+from pcemu.cli import on_exit
 from pcemu.cli import upkeep as upkeep_module
 from pcemu.cli.disks import SessionDisk
 from pcemu.cli.live import undo_state
@@ -186,6 +187,20 @@ def test_the_user_may_commit_at_any_time(desk: Desk) -> None:
     steps_until(upkeep, lambda: bool(desk.said))
     assert upkeep.activity == ""
     assert desk.disk.path.read_bytes()[7 * SECTOR_SIZE :][:SECTOR_SIZE] == ONE
+
+
+def test_a_commit_of_much_is_asked_about_once_more(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(on_exit, "MUCH_DATA", SECTOR_SIZE)
+    upkeep = desk.upkeep()
+    desk.disk.drive.write(1, ONE)
+    desk.replies = [Reply("commit"), Reply("no"), Reply("later")]
+    assert upkeep.commit() == "nothing was committed"
+    assert "1 sector (0.5 KiB)" in desk.questions[1].text
+    assert desk.questions[2] == desk.questions[0]
+    desk.replies = [Reply("commit"), Reply("yes")]
+    assert upkeep.commit() == "committing while the guest goes on"
+    steps_until(upkeep, lambda: upkeep.committed)
+    assert desk.disk.path.read_bytes()[SECTOR_SIZE : 2 * SECTOR_SIZE] == ONE
 
 
 def test_a_commit_can_be_waited_for_and_the_session_goes_on(desk: Desk) -> None:
