@@ -29,7 +29,7 @@ VERSION_KEYS = ("ETag", "etag", "VersionId", "generation", "md5Hash", "Content-M
 TIME_KEYS = ("Last-Modified", "LastModified", "last_modified", "mtime", "updated", "modified")
 WEB_KEYS = ("ETag", "Content-MD5", "Digest", "Last-Modified")
 BLOCK_SIZE = 1 << 20  # fsspec wants one; nothing is read ahead there
-PRECONDITION_FAILED = 412  # of HTTP
+PARTIAL_CONTENT, PRECONDITION_FAILED = 206, 412  # of HTTP
 READERS = 8  # threads of a source
 CLOSING_LOOK = 0.1  # s between two looks whether a part is wanted no more
 LOST_STATUS = (408, 425, 429, 500, 502, 503, 504)  # it may work the next time
@@ -246,7 +246,8 @@ def _file_system(url: str, timeout: float) -> tuple[Any, str]:
             import aiohttp
 
             limits = aiohttp.ClientTimeout(total=timeout, connect=timeout, sock_read=timeout)
-            options = {"client_kwargs": {"timeout": limits, "trust_env": True}}
+            session = {"timeout": limits, "trust_env": True, "raise_for_status": _expect_part}
+            options = {"client_kwargs": session}
         fs, path = fsspec.core.url_to_fs(url, use_listings_cache=False, skip_instance_cache=True, **options)
     except ImportError as error:
         raise UsageError(
@@ -258,6 +259,14 @@ def _file_system(url: str, timeout: float) -> tuple[Any, str]:
     except Exception as error:
         raise UsageError(f"{url}: cannot be used: {error}; check the address") from error
     return fs, path
+
+
+async def _expect_part(reply: Any) -> None:
+    """A server may send another part than the one that was asked for, and say so; fsspec does not look."""
+    wanted = reply.request_info.headers.get("Range", "").removeprefix("bytes=").partition("-")[0]
+    found = reply.headers.get("Content-Range", "")
+    if wanted and reply.status == PARTIAL_CONTENT and not found.startswith(f"bytes {wanted}-"):
+        raise ConnectionError(errno.ECONNRESET, f"another part came ({found}), expected byte {wanted} on")
 
 
 def _version(info: dict[str, Any]) -> str | None:

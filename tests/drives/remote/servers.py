@@ -126,6 +126,7 @@ class RangeServer(http.server.ThreadingHTTPServer):
         self.ranges = ranges
         self.preconditions = True
         self.status = 0  # to give instead of an answer
+        self.shift = 0  # bytes behind what was asked for is what is sent
         self.answering = threading.Event()  # nobody gets any content while it is not set
         self.answering.set()
         self.outwaited = False  # somebody waited for that to the end
@@ -173,6 +174,7 @@ class _Handler(http.server.BaseHTTPRequestHandler):
             self._send(200, server.content if body else None, headers | {"X-Size": str(len(server.content))})
             return
         first, last = (int(number) for number in wanted.removeprefix("bytes=").split("-"))
+        first, last = first + server.shift, last + server.shift
         part = server.content[first : last + 1]
         headers["Content-Range"] = f"bytes {first}-{first + len(part) - 1}/{len(server.content)}"
         self._send(206, part if body else None, headers)

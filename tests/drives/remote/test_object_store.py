@@ -50,6 +50,14 @@ def test_a_web_server_that_sends_whole_files_only_is_refused() -> None:
             source.read(512, 512)
 
 
+def test_a_part_that_was_not_asked_for_is_not_taken_for_the_one_that_was() -> None:
+    with RangeServer(CONTENT) as server:
+        source = ObjectSource(server.url, TIMEOUT)
+        server.shift = 512
+        with pytest.raises(ConnectionError, match="another part"):
+            source.read(1024, 512)
+
+
 def test_a_read_is_left_when_the_source_is_closed() -> None:
     """Though fsspec goes on waiting for the server."""
     with RangeServer(CONTENT) as server, ThreadPoolExecutor(1) as pool:
