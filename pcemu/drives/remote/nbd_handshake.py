@@ -25,6 +25,15 @@ if TYPE_CHECKING:
 MAX_REPLY = 1 << 16  # bytes of an option's reply: a sentence or a few numbers
 MAX_REPLIES = 100
 CA, CERTIFICATE, KEY = "ca-cert.pem", "client-cert.pem", "client-key.pem"
+OWN = (
+    f"where it wants certificates of its clients, put {CERTIFICATE} and {KEY} into the folder of "
+    f"?tls-certificates=, made by an authority of the server's and not expired"
+)
+# What to do about what OpenSSL's X509_verify_cert finds, by its number; else it is the authority.
+OTHER_AUTHORITY = f"name the folder with its {CA} as ?tls-certificates=FOLDER"
+OTHER_TIME = "have it renewed where the server is, and look at this computer's clock"
+OTHER_NAME = "give a name that is in it as ?tls-hostname=NAME"
+REMEDIES = {9: OTHER_TIME, 10: OTHER_TIME, 62: OTHER_NAME, 64: OTHER_NAME}
 
 
 class Export(NamedTuple):
@@ -69,12 +78,28 @@ def shake_hands(sock: socket.socket, address: NbdAddress) -> tuple[socket.socket
         sock = _wrap(sock, address)
         wire = _Wire(sock)
         first = b""
+    try:
+        return sock, _choose(sock, wire, address, first)
+    except BaseException:
+        sock.close()  # the one of TLS, which the caller does not know
+        raise
+
+
+def _choose(sock: socket.socket, wire: _Wire, address: NbdAddress, first: bytes) -> Export:
+    """Ask for the export."""
     name = address.export.encode()
     go = nbd.LENGTH.pack(len(name)) + name + nbd.COUNT.pack(1) + nbd.INFO_TYPE.pack(nbd.NBD_INFO_BLOCK_SIZE)
-    sock.sendall(first + _option(nbd.NBD_OPT_STRUCTURED_REPLY))
-    structured = wire.option_reply(nbd.NBD_OPT_STRUCTURED_REPLY)[0] == nbd.NBD_REP_ACK
+    try:
+        sock.sendall(first + _option(nbd.NBD_OPT_STRUCTURED_REPLY))
+        structured = wire.option_reply(nbd.NBD_OPT_STRUCTURED_REPLY)[0] == nbd.NBD_REP_ACK
+    except TimeoutError:
+        raise
+    except OSError as error:  # with TLS 1.3 a client learns only now that it is not let in
+        if not address.tls:
+            raise
+        raise ImageAccessError(f"{address.url}: the server hung up once TLS was up; {OWN}") from error
     sock.sendall(_option(nbd.NBD_OPT_GO, go))
-    return sock, _go(wire, address, structured)
+    return _go(wire, address, structured)
 
 
 def _go(wire: _Wire, address: NbdAddress, structured: bool) -> Export:
@@ -170,14 +195,13 @@ def _wrap(sock: socket.socket, address: NbdAddress) -> ssl.SSLSocket:
         return context.wrap_socket(sock, server_hostname=address.hostname)
     except ssl.SSLCertVerificationError as error:
         raise ImageAccessError(
-            f"{address.url}: the server's certificate is not trusted: {error.verify_message}; name the "
-            f"folder with its {CA} as ?tls-certificates=FOLDER, or its name as ?tls-hostname=NAME"
+            f"{address.url}: the server's certificate is not trusted: {error.verify_message.rstrip('.')}; "
+            f"{REMEDIES.get(error.verify_code, OTHER_AUTHORITY)}"
         ) from error
     except ssl.SSLError as error:
         reason = error.reason or str(error)
         raise ImageAccessError(
-            f"{address.url}: TLS failed: {reason.lower().replace('_', ' ')}; where the server wants "
-            f"certificates of its clients, put {CERTIFICATE} and {KEY} into the folder of ?tls-certificates="
+            f"{address.url}: TLS failed: {reason.lower().replace('_', ' ')}; {OWN}"
         ) from error
 
 

@@ -182,6 +182,21 @@ def test_tls_with_certificates_of_both_sides(image: Path, certificates: Path) ->
             client(f"{url}?tls-certificates={certificates}&tls-hostname={'x' * 80}")
 
 
+def test_why_a_server_is_not_trusted_or_does_not_trust_is_told_with_what_to_do(
+    image: Path, certificates: Path, tmp_path: Path
+) -> None:
+    (tmp_path / "ca-cert.pem").write_bytes((certificates / "ca-cert.pem").read_bytes())
+    object_ = f"tls-creds-x509,id=tls0,endpoint=server,dir={certificates},verify-peer=yes"
+    with qemu_nbd(image, "--object", object_, "--tls-creds", "tls0") as port:
+        url = f"nbds://127.0.0.1:{port}/disk"
+        for wrong, words in (
+            (f"{url}?tls-certificates={tmp_path}", r"put client-cert\.pem and client-key\.pem into"),
+            (f"{url}?tls-certificates={certificates}&tls-hostname=example.com", r"valid for [^;]*'; give"),
+        ):
+            with pytest.raises(ImageAccessError, match=words):
+                client(wrong)
+
+
 def test_tls_of_nbdkit(image: Path, certificates: Path) -> None:
     tls = ("--tls=require", f"--tls-certificates={certificates}", "file", str(image))
     with nbdkit(*tls) as port:
