@@ -23,6 +23,7 @@ TAKES_SPACE = frozenset(
         "rename",
         "mkdir",
         "copy_file_range",
+        "reserve",
         "fsync",
         "fdatasync",
         "fsync_dir",
@@ -51,17 +52,25 @@ class FaultyCalls(RecordingCalls):
         self._rng = random.Random(1)
         self._start = 0
         self._codes: list[int] = []
+        self._again: list[int] = []
 
-    def fail(self, number: int, codes: list[int]) -> None:
-        """Let calls from ``number`` on fail with ``codes``, one code after the other, where they can."""
+    def fail(self, number: int, codes: list[int], *, always: bool = False) -> None:
+        """Let calls from ``number`` on fail with ``codes``, one code after the other, where they can.
+
+        ``always`` begins anew after the call that then succeeds.
+        """
         self._start = number
         self._codes = list(codes)
+        self._again = list(codes) if always else []
 
     def _next(self, call: str, size: int = 0) -> int:
         """Count a call, which fails or returns how much of ``size`` bytes it may transfer."""
         number = len(self.made)
         self.made.append(call)
-        if number < self._start or not self._codes or not can_fail(call, self._codes[0]):
+        if number >= self._start and not self._codes:
+            self._codes = list(self._again)
+            return size
+        if number < self._start or not can_fail(call, self._codes[0]):
             return size
         short = size // 2
         if call != "preadv":
@@ -95,6 +104,11 @@ class FaultyCalls(RecordingCalls):
         self._next("stat")
         return super().stat(path)
 
+    def lstat(self, path: str) -> os.stat_result:
+        """As of the host, or fail."""
+        self._next("lstat")
+        return super().lstat(path)
+
     def lseek(self, fd: int, offset: int, whence: int) -> int:
         """As of the host, or fail."""
         self._next("lseek")
@@ -117,6 +131,11 @@ class FaultyCalls(RecordingCalls):
         """As of the host, or fail."""
         self._next("ftruncate")
         super().ftruncate(fd, size)
+
+    def reserve(self, fd: int, offset: int, size: int) -> None:
+        """As of the host, or fail."""
+        self._next("reserve")
+        super().reserve(fd, offset, size)
 
     def punch_hole(self, fd: int, offset: int, size: int) -> None:
         """As of the host, or fail."""
