@@ -18,7 +18,7 @@ from pcemu.drives.changes import (
     compare,
     count_sectors,
 )
-from pcemu.drives.changes_text import amount, describe, size_text, summary
+from pcemu.drives.changes_text import describe, summary
 from pcemu.drives.create import create_differencing
 from pcemu.drives.drive import SECTOR_SIZE
 from pcemu.drives.open import open_drive
@@ -193,17 +193,6 @@ def test_cut_off_in_the_middle_of_writing(image: FatImage) -> None:
     assert "C:\\WORK\\NEW.TXT" in text
 
 
-def test_long_lists_are_folded(tmp_path: Path) -> None:
-    image = FatImage(tmp_path / "disk.img", 16)
-    before = image.data()
-    image.folder("/MANY")
-    for number in range(20):
-        image.add(f"/MANY/F{number:02}", b"x")
-    lines = describe(changes_of(before, image))
-    assert len([line for line in lines if "  + " in line]) == 12
-    assert lines[-1] == "  … and 9 more: 9 added"
-
-
 def test_a_volume_without_partitions(tmp_path: Path) -> None:
     image = FatImage(tmp_path / "disk.img", 12, start=0)
     before = image.data()
@@ -233,9 +222,3 @@ def test_runs_come_from_the_layers(tmp_path: Path) -> None:
     assert count_sectors(runs) == 8
     assert changed_runs([]).tolist() == []
     RawDrive(base).close()
-
-
-def test_amounts() -> None:
-    assert amount(1) == "1 sector (0.5 KiB)"
-    assert amount(4096) == "4,096 sectors (2.0 MiB)"
-    assert size_text(3 << 30) == "3.0 GiB"
