@@ -23,16 +23,17 @@ Examples:
 What is done:
   list      shows what is kept, and who uses it; no server is asked
   verify    compares it with what the servers have; what differs is forgotten
-  clear     forgets it. What sessions and children hold is theirs, and stays. Where nothing is built on an
-            image, also its version is forgotten: the next use takes what is on the server then.
+  clear     forgets it, damaged or not. What sessions and children hold is theirs, and stays. Where nothing is
+            built on an image, also its version is forgotten: the next use takes what is on the server then.
 
 When an image was changed on its server, what was built on the old one cannot be used: flatten or discard it
 (with the old image back there for a moment), then clear.
 
 Keys of --json, for each address:
-  url, path     the address, and the file that is its cache
+  url, path     the address ("" when damaged), and the file that is its cache
   size, allocated, in_use_by, version, children     with list: bytes of the drive, and on disk; process
                 numbers; what is compared on every connect; how many sessions and images are built on it
+  damaged                                           with list: why it cannot be used, or ""
   checked, wrong                                    with verify: units of 64 KiB
   freed, forgotten                                  with clear: bytes; is the version forgotten, too?
 
@@ -82,7 +83,8 @@ def _list(paths: list[Path]) -> Answer:
     rows = []
     for each in found:
         users = ", ".join(map(str, each.in_use_by))
-        rows.append((each.url, human(each.size), human(each.allocated), users, str(each.children)))
+        size = "damaged" if each.damaged else human(each.size)
+        rows.append((each.url or each.path, size, human(each.allocated), users, str(each.children)))
     total = human(sum(each.allocated for each in found))
     headings = ("address", "drive", "kept", "in use by", "built on it")
     text = drawn(table(headings, rows, right=(1, 2, 4)), f"{total} in all")
@@ -107,7 +109,7 @@ def _clear(paths: list[Path]) -> Answer:
     from pcemu.drives.remote.housekeeping import clear
 
     done = [clear(path) for path in paths]
-    text = "\n".join(f"{each.url}: {human(each.freed)} freed" for each in done)
+    text = "\n".join(f"{each.url or each.path}: {human(each.freed)} freed" for each in done)
     return text, [each._asdict() for each in done]
 
 
@@ -118,10 +120,11 @@ def _paths(urls: tuple[str, ...]) -> list[Path]:
     from pcemu.drives.remote.settings import SETTINGS
 
     folder = SETTINGS.folder()
+    kept = [path.resolve() for path in caches_in(folder)]
     found = caches_in(folder) if not urls else []
     for url in urls:
         path = cache_path(check_url(url), folder) if is_url(url) else Path(url)
-        if not path.exists():
+        if path.resolve() not in kept:
             raise UsageError(
                 f"{url}: nothing is kept of it, expected an address that was used; "
                 f"`pcemu disk cache list` shows them"

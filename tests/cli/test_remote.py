@@ -211,6 +211,45 @@ def test_a_child_copies_and_the_cache(pcemu: Run, content: bytes) -> None:
         assert pcemu("disk", "cache", "list")[1].strip() == "nothing is kept"
 
 
+@pytest.mark.parametrize("damage", ["header", "cut", "empty"])
+def test_a_damaged_cache_is_made_anew(pcemu: Run, content: bytes, damage: str) -> None:
+    with RangeServer(content) as server:
+        assert pcemu("disk", "create", "-b", server.url, "child.vhd")[0] == 0
+        (kept,) = json.loads(pcemu("disk", "cache", "list", "--json")[1])
+        with Path(kept["path"]).open("r+b") as file:
+            if damage == "header":
+                file.seek(520)
+                file.write(b"\xff" * 30)
+            else:
+                file.truncate(0 if damage == "empty" else 100_000)
+        code, out, _ = pcemu("disk", "cache", "list")
+        assert (code, "damaged" in out) == (0, True)
+        code, _, err = pcemu("disk", "cache", "verify")
+        assert (code, f"pcemu disk cache clear {server.url}" in err) == (4, True), err
+        assert pcemu("disk", "compare", server.url, "child.vhd")[0] == 0
+        (again,) = json.loads(pcemu("disk", "cache", "list", "--json")[1])
+        assert (again["path"], again["damaged"]) == (kept["path"], "")
+
+
+def test_a_damaged_cache_is_cleared(pcemu: Run, content: bytes) -> None:
+    with RangeServer(content) as server:
+        pcemu("disk", "info", server.url)
+        (kept,) = json.loads(pcemu("disk", "cache", "list", "--json")[1])
+        os.truncate(kept["path"], 100_000)
+        assert pcemu("disk", "cache", "clear", "--all")[0] == 0
+        assert pcemu("disk", "cache", "list")[1].strip() == "nothing is kept"
+
+
+def test_an_image_is_no_cache(pcemu: Run, content: bytes) -> None:
+    Path("base.img").write_bytes(content)
+    pcemu("disk", "create", "-b", "base.img", "child.vhd")
+    for action in ("list", "verify", "clear"):
+        for path in ("base.img", "child.vhd"):
+            code, _, err = pcemu("disk", "cache", action, path)
+            assert (code, "nothing is kept of it" in err) == (2, True)
+    assert Path("child.vhd").exists()
+
+
 def test_changes_cannot_be_committed_to_a_server_but_are_kept(pcemu: Run, content: bytes) -> None:
     with RangeServer(content) as server:
         pcemu("disk", "info", server.url)

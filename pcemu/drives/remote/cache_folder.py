@@ -16,7 +16,7 @@ from pcemu.drives.remote.cache_file import PAGE_UNITS, UNIT_SIZE, CacheFile, Ori
 from pcemu.drives.sparse import SparseLayer
 from pcemu.drives.vhd_header import read_facts
 from pcemu.drives.vhd_layout import LOCATOR_CACHE
-from pcemu.errors import ImageAccessError, ImageError
+from pcemu.errors import ImageAccessError, ImageError, ImageFormatError
 
 SUFFIX = ".vhd"
 NOT_IN_NAMES = re.compile(r"[^A-Za-z0-9._-]+")
@@ -46,8 +46,8 @@ def caches_in(folder: Path) -> list[Path]:
 
 
 def origin_of(layer: SparseLayer) -> Origin:
-    """Which image a file is the cache of."""
-    data = next(data for code, data in layer.locators if code == LOCATOR_CACHE)
+    """Which image a file is the cache of; ImageFormatError."""
+    data = next((data for code, data in layer.locators if code == LOCATOR_CACHE), b"")
     return unpack_origin(data, layer.file.path)
 
 
@@ -57,6 +57,31 @@ def opened_cache(path: Path, host: Host, *, lock: bool) -> Iterator[SparseLayer]
     file = host.open_image(os.fspath(path), read_only=True, lock=lock)
     try:
         yield SparseLayer(file, read_facts(Ends(file)))
+    finally:
+        file.close()
+
+
+def damage(path: Path, host: Host) -> str:
+    """What is wrong with a cache that cannot be used; "" when nothing is."""
+    try:
+        with opened_cache(path, host, lock=False) as layer:
+            origin_of(layer)
+            if layer.file.size() < layer.locate(layer.sectors - 1):
+                return f"{path}: is cut off"
+    except ImageFormatError as error:
+        return str(error)
+    return ""
+
+
+def remove_damaged(path: Path, host: Host) -> None:
+    """Have done with a cache that cannot be used. What is built on it finds its image again by the address.
+
+    ImageAccessError when it is in use.
+    """
+    file = host.open_image(os.fspath(path), read_only=False)  # nobody else has it then
+    try:
+        host.unlink(file.path)
+        host.sync_dir_of(file.path)
     finally:
         file.close()
 

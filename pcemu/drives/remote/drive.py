@@ -22,7 +22,7 @@ from pcemu.drives.raw import FlatDrive
 from pcemu.drives.remote import waiting
 from pcemu.drives.remote.address import check_url
 from pcemu.drives.remote.cache_file import UNIT_SIZE, CacheFile, Origin, create_cache
-from pcemu.drives.remote.cache_folder import Budget, cache_path, origin_of
+from pcemu.drives.remote.cache_folder import Budget, cache_path, damage, origin_of, remove_damaged
 from pcemu.drives.remote.content import NO_DESCRIPTOR, Content
 from pcemu.drives.remote.fetcher import Fetcher
 from pcemu.drives.remote.patience import PatientSource
@@ -45,6 +45,8 @@ def stand_in(
     url = check_url(url)
     folder = settings.folder()
     path = cache_path(url, folder)
+    if path.exists() and damage(path, host):
+        remove_damaged(path, host)  # all of it can be read again
     if path.exists():
         if connect_early:
             waiting.begin(url, settings)

@@ -13,19 +13,22 @@ from pcemu.drives.lineage import Progress, no_progress
 from pcemu.drives.locks import holders
 from pcemu.drives.registry import Family
 from pcemu.drives.remote.cache_file import UNIT_SECTORS, allocated, cached_units, unit_sectors
-from pcemu.drives.remote.cache_folder import empty, opened_cache, origin_of
+from pcemu.drives.remote.cache_folder import damage, empty, opened_cache, origin_of, remove_damaged
 from pcemu.drives.remote.content import Content
 from pcemu.drives.remote.patience import PatientSource
 from pcemu.drives.remote.settings import SETTINGS, Settings
 from pcemu.drives.replace import remove_image
 from pcemu.drives.sparse import SparseLayer
-from pcemu.errors import ImageAccessError
+from pcemu.errors import ImageAccessError, ImageFormatError
 
 BATCH = 16  # units compared at a time
 
 
 class CacheFacts(NamedTuple):
-    """Sizes in bytes: of the drive, and what the cache takes on its disk."""
+    """Sizes in bytes: of the drive, and what the cache takes on its disk.
+
+    ``damaged`` says why it cannot be used, and then the address is not known; "" otherwise.
+    """
 
     url: str
     path: str
@@ -34,6 +37,7 @@ class CacheFacts(NamedTuple):
     in_use_by: list[int]
     version: str
     children: int
+    damaged: str = ""
 
 
 class Verified(NamedTuple):
@@ -55,13 +59,15 @@ class Cleared(NamedTuple):
 
 
 def facts_of(path: Path, *, host: Host = HOST) -> CacheFacts:
-    """Look at a cache; no server is asked. ImageError when it is none."""
+    """Look at a cache; no server is asked. ImageError when it cannot be read."""
+    children = len(Family(host).built_on(os.path.realpath(path)))
+    if wrong := damage(path, host):
+        return CacheFacts("", str(path), 0, allocated(path.stat()), [], "", children, wrong)
     with opened_cache(path, host, lock=False) as layer:
         origin = origin_of(layer)
         status = layer.file.status()
         users = holders(layer.file.fd)
     size = origin.sectors * SECTOR_SIZE
-    children = len(Family(host).built_on(os.path.realpath(path)))
     return CacheFacts(origin.url, str(path), size, allocated(status), users, origin.version, children)
 
 
@@ -72,6 +78,10 @@ def verify(
 
     Raises ImageError when the server cannot be asked, or does not have this version any more, and OSError.
     """
+    if wrong_with_it := damage(path, host):
+        raise ImageFormatError(
+            f"{wrong_with_it}; nothing is lost: `pcemu disk cache clear {shlex.quote(str(path))}`"
+        )
     with opened_cache(path, host, lock=True) as layer:
         origin = origin_of(layer)
         units = list(cached_units(layer))
@@ -105,6 +115,9 @@ def clear(path: Path, *, host: Host = HOST) -> Cleared:
     ImageAccessError when it is in use.
     """
     facts = facts_of(path, host=host)
+    if facts.damaged:
+        remove_damaged(path, host)
+        return Cleared(facts.url, str(path), facts.allocated, not facts.children)
     if not empty(path, host):
         raise ImageAccessError(
             f"{path}: is in use by process {', '.join(map(str, facts.in_use_by)) or 'unknown'}, expected it "
