@@ -41,9 +41,9 @@ Examples:
   pcemu serve /dev/sdc --in-place --allow-outside       until pcemu disk commit, or discard, /dev/sdc
   pcemu serve disk.vhd --listen 0.0.0.0 --tls-certificates pki
 
-Keys of --list --json: a list of servers, each with image, export, listen (addresses), clients: export, image,
-session, connections, sectors (changed; null when it is not open). Of an address: name, description, size,
-read_only.
+Keys of --list --json: a list of servers, each with image, export, listen (addresses), connections (to an
+export without a session), clients: export, image, session, connections, sectors (changed; null when it is not
+open). Of an address: name, description, size, read_only.
 """
     + EXIT_CODES
 )
@@ -200,11 +200,12 @@ def _list(places: tuple[Path, ...], certificates: Path | None, *, as_json: bool)
     else:
         found = running_servers()
         headings = ("export", "at", "connections", "changed")
-        rows = [
-            (client["export"], ", ".join(server["listen"]), *_state(client))
-            for server in found
-            for client in server["clients"] or [{"export": server["export"], "connections": 0, "sectors": 0}]
-        ]
+        rows = []
+        for server in found:
+            at = ", ".join(server["listen"])
+            if server["connections"] or not server["clients"]:
+                rows.append((server["export"], at, str(server["connections"]), ""))
+            rows += [(client["export"], at, *_state(client)) for client in server["clients"]]
     if as_json:
         result(json.dumps(found, indent=2, ensure_ascii=False))
     elif rows:

@@ -217,6 +217,7 @@ class Serving:
             "image": image.image,
             "export": image.name,
             "listen": [str(address) for address in self._addresses],
+            "connections": exports.connections(image.image),
             "clients": clients,
         }
 

@@ -212,6 +212,11 @@ class SessionExports:
 
     # -- deciding ----------------------------------------------------------------------------------------
 
+    def connections(self, path: str) -> int:
+        """How many use what has no session: an image as it is, or one that is written in place."""
+        image = self._image(path)
+        return image.base.connections if image.base is not None and image.session is None else 0
+
     async def clients(self) -> list[ClientFacts]:
         """All sessions that were begun for clients, connected or not."""
         async with self._lock, contextlib.AsyncExitStack() as stack:

@@ -12,6 +12,7 @@ from pathlib import Path
 import pexpect
 import pytest
 
+from pcemu.drives.remote.source import connect
 from tests.cli.conftest import Run
 from tests.cli.server import environment, pcemu, server
 from tests.drives.nbd.running import nbdsh, program
@@ -195,6 +196,15 @@ def test_two_servers_of_one_image_are_refused(base: Path, tmp_path: Path) -> Non
         code, _, said = pcemu(tmp_path, "serve", base, "--listen", f"unix:{tmp_path / 'other'}")
     assert code == 5
     assert "in use by process" in said
+
+
+def test_the_list_of_servers_counts_readers_of_what_has_no_session(base: Path, tmp_path: Path) -> None:
+    with server(tmp_path, "serve", base, "--read-only") as running:
+        reader = connect(running.uri("base"), 20)
+        (found,) = json.loads(pcemu(tmp_path, "serve", "--list", "--json")[1])
+        assert (found["connections"], found["clients"]) == (1, [])
+        assert pcemu(tmp_path, "serve", "--list")[1].splitlines()[1].split()[::2] == ["base", "1"]
+        reader.close()
 
 
 def test_the_list_of_any_servers_exports(base: Path, tmp_path: Path) -> None:
