@@ -5,7 +5,6 @@ from __future__ import annotations
 import io
 import random
 import shutil
-import struct
 import subprocess
 from pathlib import Path
 
@@ -14,12 +13,8 @@ import pytest
 from pcemu.drives.drive import SECTOR_SIZE
 from pcemu.drives.fat import NotFat, Volume
 from pcemu.drives.fat_format import (
-    System,
     format_volume,
-    geometry_of,
-    label_bytes,
     partition_disk,
-    shape_of,
 )
 from pcemu.drives.fat_tree import Tree
 from pcemu.drives.fat_writer import ROOT, FatWriter, stamp_of
@@ -90,15 +85,6 @@ def write(writer: FatWriter, folder: int, name: str, data: bytes) -> None:
 @pytest.fixture(params=SIZES)
 def disk(request: pytest.FixtureRequest, tmp_path: Path) -> Disk:
     return Disk(tmp_path / "disk.img", request.param, SIZES[request.param])
-
-
-def test_a_new_volume_is_empty_and_sound(disk: Disk) -> None:
-    disk.check()
-    assert "NEW DISK" in run("mlabel", "-s", "-i", f"{disk.path}@@{disk.start * SECTOR_SIZE}", "::")
-    (partition,) = read_partitions(disk.drive).partitions
-    assert (partition.start, partition.sectors, partition.active) == (disk.start, disk.sectors, True)
-    tree = Tree(Volume(disk.drive, disk.start, disk.sectors))
-    assert not tree.problems and not tree.root and tree.label == "NEW DISK"
 
 
 def test_files_and_folders_are_read_by_others(disk: Disk) -> None:
@@ -252,88 +238,6 @@ def test_a_damaged_volume_is_not_written(tmp_path: Path) -> None:
     with pytest.raises(ImageFormatError, match="FAT differ"):
         disk.writer()
     assert disk.path.read_bytes() == before
-
-
-@pytest.mark.parametrize(
-    ("size", "kind", "cluster"),
-    [
-        (2 << 20, 12, 4096),
-        (20 << 20, 16, 2048),
-        (500 << 20, 16, 8192),
-        (513 << 20, 32, 4096),
-        (100 * GIB, 32, 8192),
-    ],
-)
-def test_usual_shapes(size: int, kind: int, cluster: int) -> None:
-    shape = shape_of(size // SECTOR_SIZE, None)
-    assert (shape.kind, shape.cluster_sectors * SECTOR_SIZE) == (kind, cluster)
-
-
-@pytest.mark.parametrize(("size", "kind"), [(3 * GIB, 16), (2 << 20, 16), (200 << 20, 12), (30 << 20, 32)])
-def test_impossible_shapes(size: int, kind: int) -> None:
-    with pytest.raises(UsageError, match=f"FAT{kind}.*--size"):
-        shape_of(size // SECTOR_SIZE, kind)
-
-
-def test_two_gibibytes_are_a_little_much_for_fat16(tmp_path: Path) -> None:
-    disk = Disk(tmp_path / "disk.img", 16, 2 * GIB)
-    assert "FAT16" in run("minfo", "-i", f"{disk.path}@@{disk.start * SECTOR_SIZE}", "::")
-    assert disk.sectors * SECTOR_SIZE > 2 * GIB * 0.99
-
-
-@pytest.mark.parametrize(
-    ("size", "heads"), [(504 << 20, 16), (505 << 20, 32), (1 * GIB, 64), (4 * GIB, 255), (99 * GIB, 255)]
-)
-def test_geometries_are_those_of_bioses(size: int, heads: int) -> None:
-    assert geometry_of(size)[1:] == (heads, 63)
-
-
-@pytest.mark.parametrize(
-    ("size", "kind", "expected"),
-    [
-        (3 << 20, 12, 0x01),
-        (20 << 20, 16, 0x04),
-        (100 << 20, 16, 0x06),
-        (80 << 20, 32, 0x0B),
-    ],
-)
-def test_types_of_partitions(size: int, kind: int, expected: int) -> None:
-    drive = MemoryDrive(size // SECTOR_SIZE)
-    partition_disk(drive, kind, b"")
-    assert read_partitions(drive).partitions[0].type == expected
-
-
-def test_far_out_partitions_are_found_by_number(tmp_path: Path) -> None:
-    disk = Disk(tmp_path / "disk.img", None, 20 * GIB)
-    assert read_partitions(disk.drive).partitions[0].type == 0x0C
-    first = bytearray(SECTOR_SIZE)
-    disk.drive.read(0, first)
-    assert first[446 + 5 : 446 + 8] == b"\xfe\xff\xff"
-
-
-def test_a_system_keeps_its_code_and_nothing_else() -> None:
-    drive = MemoryDrive(SIZES[16] // SECTOR_SIZE)
-    start, sectors, geometry, shape = partition_disk(drive, None, b"")
-    system = System(16, b"\xeb\x3c\x90OLDSYSTM" + b"\xaa" * 51 + b"C" * 448 + b"\x55\xaa")
-    format_volume(drive, start, sectors, shape, geometry, code=system, label="", serial=1, stamp=STAMP)
-    boot = drive.data[start * SECTOR_SIZE : (start + 1) * SECTOR_SIZE]
-    assert boot[:11] == b"\xeb\x3c\x90OLDSYSTM" and boot[62:510] == b"C" * 448
-    assert b"\xaa" not in boot[11:62] and b"NO NAME    FAT16   " in boot[11:62]
-    assert struct.unpack_from("<I", boot, 28) == (start,)
-
-
-@pytest.mark.parametrize("size", [SECTOR_SIZE, 512 << 10])
-def test_a_disk_that_is_too_small(size: int) -> None:
-    drive = MemoryDrive(size // SECTOR_SIZE)
-    with pytest.raises(UsageError, match="too small"):
-        partition_disk(drive, None, b"")
-    assert not any(drive.data)
-
-
-@pytest.mark.parametrize("label", ["", "TWELVE CHARS", "a/b", "ü"])
-def test_labels_that_cannot_be(label: str) -> None:
-    with pytest.raises(UsageError, match="label"):
-        label_bytes(label)
 
 
 def test_an_empty_partition_is_no_volume() -> None:
