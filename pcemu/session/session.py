@@ -37,7 +37,7 @@ from pcemu.drives.registry import read_child
 from pcemu.drives.repair import mend_tail
 from pcemu.drives.replace import finish, remove_image
 from pcemu.drives.sparse import SparseLayer
-from pcemu.errors import UsageError
+from pcemu.errors import PcemuError, UsageError
 from pcemu.session.branch import branch_path, save_branch, sweep_branches
 from pcemu.session.drives import SessionDrives
 from pcemu.session.files import refuse_children, remove_if_empty
@@ -242,10 +242,16 @@ class Session(SessionDrives):
         self._refuse_moved()
         preserve_siblings = preserve_siblings or self.refuse_siblings()
         refuse_children(self.folder, self.folder.names(), self.host)
-        self._journal.pending = {"commit": self._journal.drives[-1].number}
+        head = self._journal.drives[-1]
+        self._journal.pending = {"commit": head.number}
         self._save()
-        head = self._path(self._journal.drives[-1])
-        written = self._write_into_image(head, progress, preserve_siblings=preserve_siblings)
+        try:
+            written = self._write_into_image(self._path(head), progress, preserve_siblings=preserve_siblings)
+        except BaseException:
+            with contextlib.suppress(PcemuError, OSError):  # the next start looks after it all the same
+                if self._half_commit() is None:
+                    self._look_after_commit(head.number)
+            raise
         self._remove_all(self._journal, self.folder.names())
         return written
 

@@ -364,6 +364,23 @@ def test_a_commit_under_another_session_is_refused(image: Path) -> None:
     assert left(image) == []
 
 
+def test_a_commit_that_could_not_begin_is_not_pending(image: Path) -> None:
+    before = content(image)
+    with Session(image) as one, Session(image, "two") as two:
+        one.start().write(5, ONE)
+        one.keep()
+        two.start().write(6, TWO)
+        journal = Path(one.folder.journal)
+        untouched = journal.read_bytes()
+        with pytest.raises(ImageAccessError, match="is busy"):
+            one.commit(preserve_siblings=True)
+        assert journal.read_bytes() == untouched
+        two.discard()
+        assert content(image) == before
+        one.commit()
+    assert content(image) == with_sectors(before, {5: ONE})
+
+
 def test_one_session_belongs_to_one_process(image: Path) -> None:
     with Session(image) as session:
         session.start()
