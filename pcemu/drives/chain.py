@@ -24,7 +24,6 @@ sectors goes from the map to the *late* ones, beside a list of what it got, and 
 
 from __future__ import annotations
 
-import contextlib
 from array import array
 from collections.abc import Iterator, Sequence
 from itertools import pairwise
@@ -34,7 +33,7 @@ import numpy as np
 
 from pcemu.drives.drive import SECTOR_SIZE, Drive, Geometry
 from pcemu.drives.geometry import geometry_for
-from pcemu.drives.hostfile import HOST, ZEROS
+from pcemu.drives.hostfile import HOST, ZEROS, close_all
 from pcemu.drives.raw import FlatDrive
 from pcemu.drives.sparse import PAGE_SECTORS, SparseLayer
 from pcemu.errors import ImageFormatError
@@ -231,9 +230,7 @@ class Chain:
         """Flush, then close all layers, whatever fails on the way."""
         self._map.clear()
         self._late.clear()
-        with contextlib.ExitStack() as stack:  # the last in is the first out: the head
-            for layer in self._layers:
-                stack.callback(layer.close)
+        close_all(reversed(self._layers))  # the head first
 
     def push(self, layer: SparseLayer) -> None:
         """Make ``layer``, an empty child of the head, the new head."""

@@ -17,8 +17,8 @@ import errno
 import os
 import stat
 import threading
-from collections.abc import Callable, Iterator
-from typing import Any, TypeVar
+from collections.abc import Callable, Iterable, Iterator
+from typing import Any, Protocol, TypeVar
 
 from pcemu.drives.locks import lock_file
 from pcemu.drives.system_calls import SystemCalls as SystemCalls  # for those who replace it
@@ -340,6 +340,23 @@ class Host:
     def sync_dir_of(self, path: str) -> None:
         """Make the name ``path`` last."""
         retried(self.calls.fsync_dir, os.path.dirname(path) or ".")  # noqa: PTH120
+
+
+class Closable(Protocol):
+    """What can be let go of."""
+
+    def close(self) -> None: ...
+
+
+def close_all(things: Iterable[Closable]) -> None:
+    """Close one after the other, all of them even when some fail; then that is raised."""
+    rest = iter(things)
+    for thing in rest:
+        try:
+            thing.close()
+        except BaseException:
+            close_all(rest)
+            raise
 
 
 def retried(call: Callable[..., T], *arguments: Any) -> T:

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator
 from types import TracebackType
 from typing import Self
 
-from pcemu.drives.hostfile import Host
+from pcemu.drives.hostfile import Host, close_all
 from pcemu.drives.intents import COMMIT, Intent, read_intent
 from pcemu.drives.open import open_layers
 from pcemu.drives.replace import finish
@@ -97,9 +97,7 @@ class Lineage:
 
     def close(self) -> None:
         """Flush and let go of all, from the head down."""
-        with contextlib.ExitStack() as stack:
-            for layer in self.layers:
-                stack.callback(layer.close)
+        close_all(reversed(self.layers))
 
     def __enter__(self) -> Self:
         return self

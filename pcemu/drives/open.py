@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import contextlib
 import os
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
-from pcemu.drives.hostfile import HOST, Host, HostFile
+from pcemu.drives.hostfile import HOST, Host, HostFile, close_all
 from pcemu.drives.probe import Ends, Format, is_raw
 from pcemu.drives.raw import FlatDrive, RawDrive
 from pcemu.drives.sidecar import is_pending
@@ -16,6 +15,7 @@ from pcemu.errors import ImageAccessError, ImageFormatError
 if TYPE_CHECKING:
     from pcemu.drives.chain import Chain
     from pcemu.drives.sparse import SparseLayer
+    from pcemu.drives.vhd_header import Blocks
 
 Identity = tuple[int, int]
 
@@ -42,7 +42,7 @@ def open_drive(
     try:
         return Chain(layers)
     except BaseException:
-        _close_all(layers)
+        close_all([layer.file for layer in layers])
         raise
 
 
@@ -70,12 +70,21 @@ def open_layers(
 
 
 def open_layer(
-    path: str, read_only: bool, format: Format | None, host: Host, *, is_file: bool = False
+    path: str,
+    read_only: bool,
+    format: Format | None,
+    host: Host,
+    *,
+    is_file: bool = False,
+    later: list[Blocks] | None = None,
 ) -> FlatDrive | SparseLayer:
-    """Open one image without its parents; ``is_file`` is as in :meth:`Host.open_image`."""
+    """Open one image without its parents.
+
+    ``is_file`` is as in :meth:`Host.open_image`, ``later`` as in :func:`pcemu.drives.vhd_header.read_facts`.
+    """
     file = host.open_image(path, read_only=read_only, is_file=is_file)
     try:
-        return _layer_in(file, format, host)
+        return _layer_in(file, format, host, later)
     except OSError as error:
         file.close()
         raise ImageAccessError(f"{path}: cannot be read: {error.strerror}; check its disk") from error
@@ -84,7 +93,9 @@ def open_layer(
         raise
 
 
-def _layer_in(file: HostFile, format: Format | None, host: Host) -> FlatDrive | SparseLayer:
+def _layer_in(
+    file: HostFile, format: Format | None, host: Host, later: list[Blocks] | None
+) -> FlatDrive | SparseLayer:
     if format is Format.RAW:
         return RawDrive.on(file)
     ends = Ends(file)
@@ -92,10 +103,12 @@ def _layer_in(file: HostFile, format: Format | None, host: Host) -> FlatDrive | 
         return RawDrive.on(file)
     from pcemu.drives.vhd import TYPE_NAMES, SparseLayer, open_vhd  # brings construct: slow to import
 
-    layer = open_vhd(ends)
+    layer = open_vhd(ends, later)
     if isinstance(layer, SparseLayer) and layer.is_cache:
         from pcemu.drives.remote.drive import open_cached
+        from pcemu.drives.vhd_header import check_blocks_of
 
+        check_blocks_of(later or ())  # what it has is served from now on
         return open_cached(layer, host)
     if format is not None and (found := TYPE_NAMES[layer.footer.type]) != format:
         layer.close()
@@ -109,10 +122,12 @@ def _with_parents(
     """The layers from the ultimate parent up to ``head``; all are closed when one is refused."""
     from pcemu.drives import intents, parents
     from pcemu.drives.chain import MAX_OWNERS
+    from pcemu.drives.vhd_header import check_blocks_of
 
     layers: list[FlatDrive | SparseLayer] = [head]
     seen = {head.file.identity}
     ids = [head.unique_id]
+    bats: list[Blocks] = []
     child = head
     try:
         folder = parents.real_folder(os.path.realpath(head.file.path))
@@ -134,7 +149,7 @@ def _with_parents(
                 intents.refuse_half(place.real, intent, ids)
             read_only = not writable(place.identity)
             kind = None if kept is None else Format.RAW
-            parent = open_layer(place.path, read_only, kind, host, is_file=place.is_file)
+            parent = open_layer(place.path, read_only, kind, host, is_file=place.is_file, later=bats)
             layers.append(parent)
             seen.add(parent.file.identity)
             parents.check_parent(child, parent, kept, intent)
@@ -142,13 +157,8 @@ def _with_parents(
                 break
             ids.append(parent.unique_id)
             child, folder = parent, place.folder
+        check_blocks_of(bats)
     except BaseException:
-        _close_all(layers)
+        close_all([layer.file for layer in layers])
         raise
     return layers[::-1]
-
-
-def _close_all(layers: list[FlatDrive | SparseLayer]) -> None:
-    with contextlib.ExitStack() as stack:  # all, whatever fails on the way
-        for layer in layers:
-            stack.callback(layer.file.close)

@@ -22,20 +22,20 @@ class Ends:
 
     def __init__(self, file: HostFile) -> None:
         self.file = file
-        self.size = file.size()
-        size = self.size
-        self._head = bytes(file.read_bytes(0, HEAD_SIZE if size > HEAD_SIZE else size))
+        self.size = size = file.size()
+        self._head = file.read_bytes(0, HEAD_SIZE if size > HEAD_SIZE else size)
         self._tail_offset = size - TAIL_SIZE if size > TAIL_SIZE else 0
-        self._tail = bytes(file.read_bytes(self._tail_offset, size - self._tail_offset))
+        self._tail = file.read_bytes(self._tail_offset, size - self._tail_offset)
 
-    def read(self, offset: int, size: int) -> bytes:
+    def read(self, offset: int, size: int) -> bytearray:
         """``size`` bytes inside the file from ``offset`` on."""
-        if offset + size <= len(self._head):
-            return self._head[offset : offset + size]
+        end = offset + size
+        if end <= len(self._head):
+            return self._head[offset:end]
         at = offset - self._tail_offset
         if at >= 0:
             return self._tail[at : at + size]
-        return bytes(self.file.read_bytes(offset, size))
+        return self.file.read_bytes(offset, size)
 
     def footer_places(self) -> list[tuple[int, int]]:
         """(offset, length) of where a footer at the end may be."""

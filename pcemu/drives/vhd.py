@@ -11,7 +11,7 @@ from pcemu.drives.hostfile import HostFile
 from pcemu.drives.probe import Ends
 from pcemu.drives.raw import FlatDrive
 from pcemu.drives.sparse import SparseLayer as SparseLayer
-from pcemu.drives.vhd_header import VhdFacts, footer_geometry, read_facts
+from pcemu.drives.vhd_header import Blocks, VhdFacts, footer_geometry, read_facts
 from pcemu.drives.vhd_layout import TYPE_FIXED
 from pcemu.drives.vhd_layout import TYPE_NAMES as TYPE_NAMES
 
@@ -31,9 +31,9 @@ class FixedVhd(FlatDrive):
         return self.footer.unique_id
 
 
-def open_vhd(ends: Ends) -> FixedVhd | SparseLayer:
-    """The image in an open file; ImageFormatError when it is damaged."""
-    facts = read_facts(ends)
+def open_vhd(ends: Ends, later: list[Blocks] | None = None) -> FixedVhd | SparseLayer:
+    """The image in an open file; ImageFormatError when it is damaged. ``later`` is :func:`read_facts`'s."""
+    facts = read_facts(ends, later)
     return (FixedVhd if facts.footer.type == TYPE_FIXED else SparseLayer)(ends.file, facts)
 
 

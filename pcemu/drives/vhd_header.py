@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import sys
 from array import array
+from collections.abc import Sequence
 from typing import NamedTuple, NoReturn
 
 import numpy as np
@@ -23,6 +24,7 @@ from pcemu.drives.vhd_layout import (
     SECTOR_SIZE,
     Footer,
     Header,
+    Locator,
 )
 from pcemu.errors import ImageAccessError, ImageFormatError
 
@@ -30,6 +32,8 @@ MIN_BLOCK_SIZE = 4096
 MAX_BLOCK_SIZE = 256 << 20
 MAX_BAT_ENTRIES = 1 << 23
 MAX_LOCATOR_SIZE = 1 << 16
+MAX_LATER = 1 << 11  # entries of a BAT that waits to be checked with others
+FAR_APART = 33  # bits to shift an image's number by, so that its sectors are nowhere near the next image's
 NO_ENTRY = np.uint32(NO_BLOCK)  # numpy compares with it faster than with a Python integer
 DAMAGED = "the file is damaged: restore it from a copy"
 
@@ -46,20 +50,34 @@ class VhdFacts(NamedTuple):
     copy_stale: bool = False  # the copy at the start is another one, or none
 
 
+class Blocks(NamedTuple):
+    """An image's BAT, with what is needed to check it."""
+
+    path: str
+    footer: Footer
+    header: Header
+    bat: array[int]
+    start: int  # byte behind the last structure: blocks usually come after it
+    end: int  # byte before which all must end
+
+
 def refuse(path: str, field: str, found: object, expected: object, advice: str = DAMAGED) -> NoReturn:
     """Raise ImageFormatError in the words that all checks use."""
     raise ImageFormatError(f"{path}: {field} is {found}, expected {expected}; {advice}")
 
 
-def read_facts(ends: Ends) -> VhdFacts:
-    """Read and check the footer and, for a dynamic or differencing image, its header, locators and BAT."""
+def read_facts(ends: Ends, later: list[Blocks] | None = None) -> VhdFacts:
+    """Read and check the footer and, for a dynamic or differencing image, its header, locators and BAT.
+
+    With ``later`` the caller checks what is then in there, by :func:`check_blocks_of`, before any use.
+    """
     path = ends.file.path
     for offset, length in ends.footer_places():
         data = ends.read(offset, length)
         if _is_footer(data):
             footer = layout.unpack_footer(data)
             _check_footer(path, footer)
-            facts = _facts(ends, footer, offset, tail_lost=False)
+            facts = _facts(ends, footer, offset, later, tail_lost=False)
             stale = facts.header is not None and ends.read(0, len(data)) != data
             return facts._replace(copy_stale=True) if stale else facts
     data = ends.read(0, min(FOOTER_SIZE, ends.size))
@@ -69,19 +87,26 @@ def read_facts(ends: Ends) -> VhdFacts:
     _check_footer(path, footer)
     if footer.type == layout.TYPE_FIXED:  # has no copy at its start, so this is a sector of its data
         refuse(path, "its end", "no VHD footer", "one as the fixed VHD has that is in its first sector")
-    return _facts(ends, footer, ends.size, tail_lost=True)
+    return _facts(ends, footer, ends.size, later, tail_lost=True)
 
 
-def _facts(ends: Ends, footer: Footer, end: int, *, tail_lost: bool) -> VhdFacts:
+def _facts(
+    ends: Ends, footer: Footer, end: int, later: list[Blocks] | None, *, tail_lost: bool
+) -> VhdFacts:
     if footer.type == layout.TYPE_FIXED:
         if footer.current_size > end:
             found, expected = f"{footer.current_size} bytes", f"at most {end}, as the file has"
             refuse(ends.file.path, "the disk's size", found, expected)
         return VhdFacts(footer, None, [], None, end, tail_lost)
-    header = _read_header(ends, footer, end)
-    bat = _read_bat(ends, footer, header, end)
-    used = header.locators if footer.type == layout.TYPE_DIFFERENCING else ()
-    locators = [(each.code, ends.read(each.data_offset, each.data_length)) for each in used]
+    header, start = _read_header(ends, footer, end)
+    bat = _read_bat(ends, header)
+    blocks = Blocks(ends.file.path, footer, header, bat, start, end)
+    if later is None or len(bat) > MAX_LATER:
+        _check_blocks(blocks)
+    else:
+        later.append(blocks)
+    used = _locators(footer, header)
+    locators = [(each.code, bytes(ends.read(each.data_offset, each.data_length))) for each in used]
     if not ends.file.read_only and layout.LOCATOR_CACHE in dict(locators):
         raise ImageAccessError(
             f"{ends.file.path}: is the cache of an image on a server, which is read-only, expected another "
@@ -123,8 +148,8 @@ def _check_footer(path: str, footer: Footer) -> None:
         refuse(path, "the disk's size", f"{size} bytes", f"at most {layout.MAX_SECTORS * SECTOR_SIZE}")
 
 
-def _read_header(ends: Ends, footer: Footer, end: int) -> Header:
-    """The dynamic header of an image whose structures end before byte ``end``."""
+def _read_header(ends: Ends, footer: Footer, end: int) -> tuple[Header, int]:
+    """The dynamic header of an image whose structures end before byte ``end``, and where they do."""
     path = ends.file.path
     offset = footer.header_offset
     if offset % SECTOR_SIZE or offset < FOOTER_SIZE or offset + HEADER_SIZE > end:
@@ -136,11 +161,11 @@ def _read_header(ends: Ends, footer: Footer, end: int) -> Header:
     actual = layout.checksum_of(data, layout.CHECKSUM_IN_HEADER)
     if header.checksum != actual:
         refuse(path, "the dynamic header's checksum", f"{header.checksum:#010x}", f"{actual:#010x}")
-    _check_header(path, footer, header, end)
-    return header
+    return header, _check_header(path, footer, header, end)
 
 
-def _check_header(path: str, footer: Footer, header: Header, end: int) -> None:
+def _check_header(path: str, footer: Footer, header: Header, end: int) -> int:
+    """Returns the byte behind the last structure."""
     if header.version >> 16 != layout.VERSION >> 16:
         refuse(path, "the dynamic header's version", f"{header.version:#010x}", f"{layout.VERSION:#010x}",
                "it is newer than this program: convert it with the one that made it")
@@ -158,11 +183,19 @@ def _check_header(path: str, footer: Footer, header: Header, end: int) -> None:
     start = footer.header_offset
     if header.bat_offset < start + HEADER_SIZE and start < bat_end:
         refuse(path, "the BAT's place", header.bat_offset, f"one outside the dynamic header at {start}")
-    for locator in header.locators if footer.type == layout.TYPE_DIFFERENCING else ():
+    stop = max(bat_end, start + HEADER_SIZE)
+    for locator in _locators(footer, header):
         first, last = locator.data_offset, locator.data_offset + locator.data_length
         if locator.data_length > MAX_LOCATOR_SIZE or first < FOOTER_SIZE or last > end:
             refuse(path, f"the place of parent locator {locator.code!r}", f"{first} to {last}",
                    f"at most {MAX_LOCATOR_SIZE} bytes before byte {end}")
+        stop = max(stop, last)
+    return stop
+
+
+def _span(header: Header) -> int:
+    """Sectors that a block and its bitmap take."""
+    return (bitmap_size(header.block_size) + header.block_size) // SECTOR_SIZE
 
 
 def bitmap_size(block_size: int) -> int:
@@ -170,35 +203,61 @@ def bitmap_size(block_size: int) -> int:
     return -(-(block_size // SECTOR_SIZE // 8) // SECTOR_SIZE) * SECTOR_SIZE
 
 
-def _read_bat(ends: Ends, footer: Footer, header: Header, end: int) -> array[int]:
-    """The BAT's entries; all blocks lie in the file before byte ``end``, and none overlaps another thing."""
+def _read_bat(ends: Ends, header: Header) -> array[int]:
+    """The BAT's entries, unchecked."""
     bat = array("I", ends.read(header.bat_offset, header.bat_entries * BAT_ENTRY_SIZE))
     if sys.byteorder == "little":
         bat.byteswap()
-    entries = np.frombuffer(bat, np.uint32)
-    used = entries[entries != NO_ENTRY]
-    if used.size:
-        used.sort()
-        _check_blocks(ends.file.path, entries, used, footer, header, end)
     return bat
 
 
-def _check_blocks(
-    path: str,
-    entries: np.ndarray[tuple[int], np.dtype[np.uint32]],
-    used: np.ndarray[tuple[int], np.dtype[np.uint32]],
-    footer: Footer,
-    header: Header,
-    end: int,
-) -> None:
-    """``used`` holds the sorted sectors at which blocks start."""
-    span = (bitmap_size(header.block_size) + header.block_size) // SECTOR_SIZE
+def check_blocks_of(images: Sequence[Blocks]) -> None:
+    """Refuse images in which a block lies outside the file, or on another thing.
+
+    When all are as usual one look is enough: for small BATs numpy's price is by the call, not by the entry.
+    """
+    if images and not _lie_apart(images):
+        for image in images:
+            _check_blocks(image)
+
+
+def _lie_apart(images: Sequence[Blocks]) -> bool:
+    """True when in all images all blocks lie behind the structures, inside the file, and apart."""
+    entries = np.frombuffer(b"".join([each.bat for each in images]), np.uint32)
+    used = (entries != NO_ENTRY).nonzero()[0]
+    lengths, *limits = np.array([_limits(each) for each in images], np.int64).T
+    counts = used.searchsorted(lengths.cumsum())  # of those used in the images so far
+    counts[1:] -= counts[:-1]  # in each
+    spans, lowest, highest = [each.repeat(counts) for each in limits]
+    starts = entries[used].astype(np.int64)
+    if (starts < lowest).any() or (starts > highest).any():
+        return False
+    starts += (np.arange(len(images), dtype=np.int64) << FAR_APART).repeat(counts)
+    starts.sort()  # inside each image
+    return bool((starts[1:] - starts[:-1] >= spans[:-1]).all())
+
+
+def _limits(image: Blocks) -> tuple[int, int, int, int]:
+    """Entries in the BAT, sectors that a block takes, and between which ones it usually starts."""
+    span = _span(image.header)
+    return len(image.bat), span, -(-image.start // SECTOR_SIZE), image.end // SECTOR_SIZE - span
+
+
+def _check_blocks(image: Blocks) -> None:
+    """As :func:`check_blocks_of`, for one."""
+    path, footer, header, bat, start, end = image
+    entries = np.frombuffer(bat, np.uint32)
+    used = entries[entries != NO_ENTRY]
+    if not used.size:
+        return
+    used.sort()
+    span = _span(header)
     limit = end // SECTOR_SIZE - span
     last = used.item(-1)
     if last > limit:
         index = int(np.flatnonzero(entries == last)[0])
         refuse(path, f"BAT entry {index}", f"sector {last}", f"at most {limit}, to end inside the file")
-    if used.item(0) * SECTOR_SIZE < _structures_stop(footer, header):  # else all lie behind those, as usual
+    if used.item(0) * SECTOR_SIZE < start:  # else all lie behind those, as usual
         _check_apart(path, entries, used, span, structures(footer, header))
     if used.size > 1:
         closest = int((used[1:] - used[:-1]).argmin())
@@ -225,6 +284,11 @@ def _check_apart(
             refuse(path, f"BAT entry {index}", found, f"one outside the {name} at sector {first}")
 
 
+def _locators(footer: Footer, header: Header) -> tuple[Locator, ...]:
+    """Those that mean something: only a differencing image has a parent."""
+    return header.locators if footer.type == layout.TYPE_DIFFERENCING else ()
+
+
 def structures(footer: Footer, header: Header) -> list[tuple[str, int, int]]:
     """(name, first byte, byte behind) of all that is neither block nor tail footer."""
     places = [
@@ -232,25 +296,16 @@ def structures(footer: Footer, header: Header) -> list[tuple[str, int, int]]:
         ("dynamic header", footer.header_offset, footer.header_offset + HEADER_SIZE),
         ("BAT", header.bat_offset, header.bat_offset + header.bat_entries * BAT_ENTRY_SIZE),
     ]
-    if footer.type == layout.TYPE_DIFFERENCING:
-        for each in header.locators:
-            places.append(("parent locator", each.data_offset, each.data_offset + each.data_length))
+    for each in _locators(footer, header):
+        places.append(("parent locator", each.data_offset, each.data_offset + each.data_length))
     return places
-
-
-def _structures_stop(footer: Footer, header: Header) -> int:
-    """The byte behind the last of :func:`structures`."""
-    stop = max(footer.header_offset + HEADER_SIZE, header.bat_offset + header.bat_entries * BAT_ENTRY_SIZE)
-    for each in header.locators if footer.type == layout.TYPE_DIFFERENCING else ():
-        stop = max(stop, each.data_offset + each.data_length)
-    return stop
 
 
 def end_of_structures(footer: Footer, header: Header, bat: array[int]) -> int:
     """The first sector's offset behind all blocks and structures: the tail footer's place."""
     entries = np.frombuffer(bat, np.uint32)
     used = entries[entries != NO_ENTRY]
-    end = _structures_stop(footer, header)
+    end = max([stop for _, _, stop in structures(footer, header)])
     if used.size:
         end = max(end, int(used.max()) * SECTOR_SIZE + bitmap_size(header.block_size) + header.block_size)
     return -(-end // SECTOR_SIZE) * SECTOR_SIZE

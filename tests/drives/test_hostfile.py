@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from pcemu.drives import hostfile, locks
-from pcemu.drives.hostfile import HOST, Host, SystemCalls
+from pcemu.drives.hostfile import HOST, Host, SystemCalls, close_all
 from pcemu.errors import ImageAccessError, ImageFormatError, ImageNotFoundError
 
 HOLE = 1 << 20
@@ -277,3 +277,20 @@ def test_a_host_without_the_newer_calls_is_used_without_them(tmp_path: Path) -> 
     command = [sys.executable, "-c", WITHOUT, str(tmp_path)]
     done = subprocess.run(command, cwd=Path(__file__).parents[2], capture_output=True, text=True, timeout=300)
     assert done.returncode == 0, done.stderr
+
+
+def test_all_are_closed_even_when_some_fail() -> None:
+    closed = []
+
+    class Thing:
+        def __init__(self, name: str, fails: bool = False) -> None:
+            self.name, self.fails = name, fails
+
+        def close(self) -> None:
+            closed.append(self.name)
+            if self.fails:
+                raise OSError(errno.EIO, self.name)
+
+    with pytest.raises(OSError, match="second"):
+        close_all([Thing("first"), Thing("second", fails=True), Thing("third")])
+    assert closed == ["first", "second", "third"]

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import struct
+from array import array
 from collections.abc import Callable
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
@@ -16,6 +18,7 @@ from pcemu.drives.facts import facts_about
 from pcemu.drives.open import open_drive
 from pcemu.drives.probe import Format, probe
 from pcemu.drives.vhd import vhd_geometry
+from pcemu.drives.vhd_header import Blocks, check_blocks_of
 from pcemu.errors import ImageError, ImageFormatError
 
 BLOCK = 4096
@@ -227,6 +230,56 @@ def test_a_vhd_by_its_name_alone_is_refused_unless_it_is_said_to_be_raw(name: st
     open_drive(child).close()
     path.rename(tmp_path / "disk.img")
     assert probe(tmp_path / "disk.img") == Format.RAW
+
+
+def test_a_parent_with_damaged_blocks_is_refused_by_name(tmp_path: Path, image: Path) -> None:
+    line = [image, *[tmp_path / f"{name}.vhd" for name in ("child", "grandchild", "head")]]
+    for parent, child in pairwise(line):
+        create_differencing(child, parent, block_size=BLOCK)
+        drive = open_drive(child)
+        drive.write(0, b"\x44" * 512)
+        drive.write(BLOCK // 512, b"\x44" * 512)
+        drive.close()
+    content = bytearray(line[1].read_bytes())
+    bat = layout.unpack_header(content[512:1536]).bat_offset
+    content[bat : bat + 4] = content[bat + 4 : bat + 8]
+    line[1].write_bytes(content)
+    with pytest.raises(ImageFormatError, match=r"child\.vhd: BAT entry 1 is .* outside the block at sector"):
+        open_drive(line[3])
+
+
+ENTRIES, SPAN, FILE_END = 6, 1 + BLOCK // 512, 60  # a block's bitmap takes a sector
+
+
+@st.composite
+def blocks(draw: st.DrawFn) -> Blocks:
+    """A BAT in front of the blocks or among them, with entries of which few may be right."""
+    bat_sector = draw(st.sampled_from([3, 3, 30]))
+    usual = st.sampled_from([layout.NO_BLOCK, 4, 13, 22, 31, 40, 49])
+    entries = usual | st.integers(0, FILE_END)
+    header = layout.Header(bat_offset=bat_sector * 512, bat_entries=ENTRIES, block_size=BLOCK)
+    footer = layout.Footer(type=layout.TYPE_DYNAMIC, header_offset=512)
+    bat = array("I", draw(st.lists(entries, min_size=ENTRIES, max_size=ENTRIES)))
+    return Blocks("disk.vhd", footer, header, bat, (bat_sector + 1) * 512, FILE_END * 512)
+
+
+def is_right(image: Blocks) -> bool:
+    """No sector is used twice, none outside the file; told by writing each of them down."""
+    bat_sector = image.header.bat_offset // 512
+    used = [0, 1, 2, bat_sector]
+    for entry in image.bat:
+        used += range(entry, entry + SPAN) if entry != layout.NO_BLOCK else ()
+    return len(used) == len(set(used)) and max(used) < FILE_END
+
+
+@settings(max_examples=400, deadline=None)
+@given(images=st.lists(blocks(), min_size=1, max_size=4))
+def test_blocks_of_several_images_are_checked_as_of_each(images: list[Blocks]) -> None:
+    if all(map(is_right, images)):
+        check_blocks_of(images)
+    else:
+        with pytest.raises(ImageFormatError, match="BAT entry"):
+            check_blocks_of(images)
 
 
 FUZZED: dict[str, bytes] = {}
