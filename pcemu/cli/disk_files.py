@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any, BinaryIO
 import click
 
 from pcemu.cli.disk_common import Progress, common_with_parents, epilog, say, work
-from pcemu.cli.remote import remote_disk
+from pcemu.cli.remote import prepare, remote_disk
 from pcemu.errors import ImageAccessError, ImageFormatError, UsageError
 from pcemu.library.names import find_disk
 
@@ -48,6 +48,7 @@ def split_spec(text: str) -> tuple[Path, str]:
 
     Behind an address of an image on a server the path begins with a slash of either kind.
     """
+    prepare()  # the image may be built on one on a server
     scheme, mark, rest = text.partition("://")
     if mark:
         place = max(rest.rfind(":/"), rest.rfind(":\\"))

@@ -15,7 +15,7 @@ import pytest
 
 from pcemu.cli import remote
 from pcemu.drives.remote import waiting
-from pcemu.drives.remote.settings import SETTINGS
+from pcemu.drives.remote.settings import SETTINGS, _no_folder
 from pcemu.session.session import Session
 from pcemu.testing.toxic_proxy import ToxicProxy
 from tests.boot import IDLE, boot_drive
@@ -209,6 +209,22 @@ def test_a_child_copies_and_the_cache(pcemu: Run, content: bytes) -> None:
         Path("child.vhd").unlink()
         pcemu("disk", "cache", "clear", "--all")
         assert pcemu("disk", "cache", "list")[1].strip() == "nothing is kept"
+
+
+def test_the_files_of_a_child_are_found_by_a_command_that_names_no_address(
+    pcemu: Run, content: bytes, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with RangeServer(content) as server:
+        pcemu("disk", "create", "-b", server.url, "child.vhd")
+        for command in (
+            ("ls", "child.vhd"),
+            ("get", "child.vhd:/X", "x"),
+            ("put", "child.vhd", "child.vhd:/"),
+        ):
+            monkeypatch.setattr(remote, "_prepared", False)  # as in a process of its own
+            monkeypatch.setattr(SETTINGS, "folder", _no_folder)
+            code, _, err = pcemu("disk", *command)
+            assert (code != 0, "not used here" in err, "FAT" in err) == (True, False, True), err
 
 
 @pytest.mark.parametrize("damage", ["header", "cut", "empty"])
