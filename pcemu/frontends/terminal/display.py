@@ -25,17 +25,9 @@ from urwid.display.common import AttrSpec, InputClosedError
 from urwid.display.raw import Screen
 
 from pcemu.devices.dac import RGB
+from pcemu.frontends.events import Resized, Wheel
 from pcemu.frontends.terminal.canvas import VGA_COLOURS, Canvas, CursorShape, Look
-from pcemu.frontends.terminal.events import (
-    Clicked,
-    Event,
-    HungUp,
-    KeyTyped,
-    Pasted,
-    Pointed,
-    Resized,
-    Wheel,
-)
+from pcemu.frontends.terminal.events import Clicked, Event, HungUp, KeyTyped, Pasted, Pointed
 from pcemu.frontends.terminal.keys import plain_sequences
 
 TRUE_COLOURS: Final = 16777216

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from pcemu.frontends.events import Resized, Wheel
+
 Place = tuple[int, int]
 """(row, column) of a cell of the terminal."""
 
@@ -34,18 +36,6 @@ class Pointed:
     """The mouse moved with a button down; most terminals tell of no other moves."""
 
     place: Place
-
-
-@dataclass(frozen=True, slots=True)
-class Wheel:
-    """The mouse's wheel was turned by ``steps``, up when positive."""
-
-    steps: int
-
-
-@dataclass(frozen=True, slots=True)
-class Resized:
-    """The terminal has another size, or its content was lost."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -17,23 +17,14 @@ from typing import Protocol
 from pcemu.frontends.actions import Action, Reach
 from pcemu.frontends.cells import CellGrid
 from pcemu.frontends.controls import Controls
+from pcemu.frontends.events import Resized, Wheel
 from pcemu.frontends.inspector import WIDTH as INSPECTOR_WIDTH
 from pcemu.frontends.interactive import InteractiveView
 from pcemu.frontends.panels import Panel
 from pcemu.frontends.picture import NOT_DRAWN, render
 from pcemu.frontends.status import Status
 from pcemu.frontends.terminal.canvas import Canvas, Look, view_origin
-from pcemu.frontends.terminal.events import (
-    Clicked,
-    Event,
-    HungUp,
-    KeyTyped,
-    Pasted,
-    Place,
-    Pointed,
-    Resized,
-    Wheel,
-)
+from pcemu.frontends.terminal.events import Clicked, Event, HungUp, KeyTyped, Pasted, Place, Pointed
 from pcemu.frontends.terminal.keys import NO_KEY, Fingers, chord_for
 from pcemu.frontends.view import SessionEnded
 from pcemu.keys import Chord, Key

@@ -19,6 +19,7 @@ os.environ.setdefault("PYGAME_HIDE_SUPPORT_PROMPT", "1")  # it goes to stdout
 import numpy as np
 
 from pcemu.errors import UsageError
+from pcemu.frontends.events import Resized, Wheel
 from pcemu.frontends.picture import Dots
 from pcemu.frontends.window.events import (
     CloseRequested,
@@ -29,8 +30,6 @@ from pcemu.frontends.window.events import (
     MouseDown,
     MouseMoved,
     MouseUp,
-    Resized,
-    Wheel,
 )
 from pcemu.frontends.window.layout import Layout, Rect, Size, fitting_scale, window_size
 from pcemu.frontends.window.painter import Pixels

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from pcemu.frontends.events import Resized, Wheel
 from pcemu.frontends.window.layout import Size
 
 
@@ -43,18 +44,6 @@ class MouseUp:
     """The left button came up."""
 
     point: Size
-
-
-@dataclass(frozen=True, slots=True)
-class Wheel:
-    """The mouse's wheel was turned by ``steps``, up when positive."""
-
-    steps: int
-
-
-@dataclass(frozen=True, slots=True)
-class Resized:
-    """The window has another size, or its content was lost."""
 
 
 @dataclass(frozen=True, slots=True)

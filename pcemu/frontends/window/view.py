@@ -12,6 +12,7 @@ from pathlib import Path
 from pcemu.frontends.actions import Action, Reach
 from pcemu.frontends.cells import CELL_HEIGHT, CELL_WIDTH
 from pcemu.frontends.controls import Controls
+from pcemu.frontends.events import Resized, Wheel
 from pcemu.frontends.interactive import InteractiveView
 from pcemu.frontends.panels import Panel
 from pcemu.frontends.status import MENU_LABEL, Status
@@ -25,8 +26,6 @@ from pcemu.frontends.window.events import (
     MouseDown,
     MouseMoved,
     MouseUp,
-    Resized,
-    Wheel,
 )
 from pcemu.frontends.window.keys import HOST_KEY, SCANCODES, HostKey, KeyQueue
 from pcemu.frontends.window.layout import Rect, Size, lay_out, window_size

@@ -13,10 +13,11 @@ from pcemu.devices.vga import Vga
 from pcemu.errors import UsageError
 from pcemu.frontends import interactive
 from pcemu.frontends.controls import Controls
+from pcemu.frontends.events import Resized, Wheel
 from pcemu.frontends.prompt import BRANCH, COMMIT, DISCARD, GO_ON, KEEP, Answer, Question, Reply
 from pcemu.frontends.terminal import view as view_module
 from pcemu.frontends.terminal.canvas import Canvas, Look
-from pcemu.frontends.terminal.events import Clicked, Event, HungUp, KeyTyped, Pasted, Pointed, Resized, Wheel
+from pcemu.frontends.terminal.events import Clicked, Event, HungUp, KeyTyped, Pasted, Pointed
 from pcemu.frontends.terminal.view import FRAME, TerminalView
 from pcemu.frontends.view import SessionEnded
 from pcemu.keys import Chord, keys_for_text
