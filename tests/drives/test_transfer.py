@@ -144,19 +144,23 @@ def test_a_copy_changes_what_the_layers_hold_and_nothing_else(
     target.close()
 
 
-def test_holes_stay_holes(tmp_path: Path) -> None:
+@pytest.mark.parametrize("kept", [0, 1000, 2040])
+def test_holes_stay_holes(kept: int, tmp_path: Path) -> None:
     """A long run of zeros that a layer holds as a hole becomes one, where the target had something."""
     create_raw(base := tmp_path / "base.img", SECTORS * SECTOR_SIZE)
     create_differencing(tmp_path / "child.vhd", base)
     layer = open_layer(str(tmp_path / "child.vhd"), False, None, HOST)
     assert isinstance(layer, SparseLayer)
     layer.write(0, b"x" * MIB)
-    layer.discard(0, 2048 - 8)
+    layer.discard(0, kept)
+    layer.discard(kept + 8, 2048 - kept - 8)
     layer.flush()
     target = target_in(tmp_path, "raw")
     copy_layers([layer], target, count_sectors([layer]), Watch())
     found = read_all(target)
-    assert found == bytes(MIB - 4096) + b"x" * 4096 + b"t" * (4 * MIB)
+    data = b"x" * 8 * SECTOR_SIZE
+    assert found[:MIB] == (bytes(kept * SECTOR_SIZE) + data).ljust(MIB, b"\0")
+    assert found[MIB:] == b"t" * (4 * MIB)
     layer.close()
     target.close()
 
