@@ -50,12 +50,17 @@ def fingerprint_of(file: HostFile) -> Fingerprint:
     size = file.size()
     digest = hashlib.sha256(size.to_bytes(8, "big"))
     first_stop, last_start = min(EDGE, size), max(0, size - EDGE)
-    digest.update(file.read_bytes(0, first_stop))
+    parts = [(0, first_stop)]
     if last_start:
-        digest.update(file.read_bytes(last_start, size - last_start))
+        parts.append((last_start, size - last_start))
     between = (last_start - first_stop) // SECTOR_SIZE
     if between > 0:
         for number in range(SAMPLES):
             lba = first_stop // SECTOR_SIZE + between * number // SAMPLES
-            digest.update(file.read_bytes(lba * SECTOR_SIZE, SECTOR_SIZE))
+            parts.append((lba * SECTOR_SIZE, SECTOR_SIZE))
+    buffer = memoryview(bytearray(first_stop))
+    for offset, length in parts:
+        part = buffer[:length]
+        file.read(part, offset)
+        digest.update(part)
     return Fingerprint(size, digest.digest())
