@@ -226,9 +226,10 @@ class HostFile:
         if self._sync_error:
             with contextlib.suppress(OSError):
                 self._calls.forget_cached(fd)
-        # An interrupted close has closed all the same; repeating it could close another's file.
-        with contextlib.suppress(InterruptedError):
+        try:
             self._calls.close(fd)
+        except InterruptedError:
+            return  # it is closed all the same; repeating that could close another's file
 
 
 class Host:
