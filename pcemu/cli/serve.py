@@ -8,10 +8,12 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
-from pcemu.cli.disk_common import DISK, epilog, human, json_option, outside_option, quiet_option
+from pcemu.cli.disk_common import DISK, Disk, epilog, human, json_option, outside_option, quiet_option
 from pcemu.cli.exit_option import on_exit_option
 
 if TYPE_CHECKING:
+    import ssl
+
     from pcemu.drives.nbd.listen import Address
 
 Command = TypeVar("Command", bound=Callable[..., Any])
@@ -36,6 +38,7 @@ Examples:
   pcemu serve disk.vhd --listen unix:/run/user/1000/disk.sock --read-only
   pcemu serve base.vhd --per-client-undo                nbdcopy … nbd://127.0.0.1/base@alice
   pcemu serve --list                                    who is connected
+  pcemu serve --list nbd://host                         what a server there lends; also HOST:PORT, unix:PATH
   pcemu session commit base.vhd --session alice         while it runs, or later
   pcemu disk create -b /dev/sdb /dev/sdc                what is written to sdb goes to sdc
   pcemu serve /dev/sdc --in-place --allow-outside       until pcemu disk commit, or discard, /dev/sdc
@@ -65,6 +68,16 @@ def _addresses(
     from pcemu.drives.nbd.listen import parse_address
 
     return tuple([parse_address(value) for value in values or (DEFAULT_ADDRESS,)])
+
+
+class DiskOrServer(Disk):
+    """A disk to serve; with --list the address of a server, as it is."""
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        """Text to a path."""
+        if ctx is not None and ctx.params.get("listing"):
+            return value
+        return super().convert(value, param, ctx)
 
 
 def server_options(on_exit: str) -> Callable[[Command], Command]:
@@ -130,14 +143,18 @@ def server_options(on_exit: str) -> Callable[[Command], Command]:
 
 
 @click.command(epilog=SERVE_EPILOG, short_help="Lend images to NBD clients; their writes can be undone.")
-@click.argument("images", nargs=-1, type=DISK, metavar="IMAGE...")
+@click.argument("images", nargs=-1, type=DiskOrServer(), metavar="IMAGE...")
 @click.option("--per-client-undo", "per_client", is_flag=True, help="Each client has a session of its own.")
 @click.option("--read-only", is_flag=True, help="Nobody can write.")
 @click.option(
     "--in-place", is_flag=True, help="IMAGE is a child, or a device with one, and takes the writes itself."
 )
 @click.option(
-    "--list", "listing", is_flag=True, help="List servers and their clients, or an ADDRESS' exports."
+    "--list",
+    "listing",
+    is_flag=True,
+    is_eager=True,
+    help="List servers and their clients, or an ADDRESS' exports.",
 )
 @server_options("keep")
 @json_option
@@ -215,12 +232,28 @@ def _list(places: tuple[Path, ...], certificates: Path | None, *, as_json: bool)
 
 
 def _exports_at(place: str, certificates: Path | None) -> list[dict[str, Any]]:
-    from pcemu.drives.nbd.listen import parse_address
     from pcemu.drives.nbd.listing import list_exports
-    from pcemu.drives.nbd.tls import authority_context
 
-    context = None if certificates is None else authority_context(certificates)
-    return [facts._asdict() for facts in list_exports(parse_address(place), context)]
+    address, context, host = _server_at(place, certificates)
+    return [facts._asdict() for facts in list_exports(address, context, host)]
+
+
+def _server_at(place: str, certificates: Path | None) -> tuple[Address, ssl.SSLContext | None, str]:
+    """Where a server listens, how TLS is done with it, and its name in its certificate, "" for the host's."""
+    from pcemu.drives.nbd.listen import Address, parse_address
+    from pcemu.drives.nbd.tls import authority_context
+    from pcemu.drives.remote.address import NBD_SCHEMES, is_url, parse_nbd, scheme_of
+    from pcemu.errors import UsageError
+
+    if not is_url(place):
+        return parse_address(place), authority_context(certificates) if certificates else None, ""
+    if scheme_of(place) not in NBD_SCHEMES:
+        raise UsageError(f"{place}: is no NBD server, expected such as nbd://host or unix:/run/disk.sock")
+    found = parse_nbd(place)
+    if found.certificates:
+        certificates = Path(found.certificates).expanduser()
+    context = authority_context(certificates) if found.tls else None
+    return Address(found.host, found.port, found.socket), context, found.hostname
 
 
 def _size(size: int | None) -> str:

@@ -16,6 +16,7 @@ from pcemu.drives.remote.source import connect
 from tests.cli.conftest import Run
 from tests.cli.server import environment, pcemu, server
 from tests.drives.nbd.running import nbdsh, program
+from tests.drives.nbd.test_tls import make_authority, make_certificate
 from tests.drives.test_device import loop_device
 
 SIZE = 4 << 20
@@ -216,6 +217,28 @@ def test_the_list_of_any_servers_exports(base: Path, tmp_path: Path) -> None:
         ("base", SIZE, True),
         ("second", SIZE, True),
     ]
+
+
+def test_exports_are_listed_by_address_also_for_those_with_a_certificate_alone(
+    base: Path, tmp_path: Path
+) -> None:
+    pki, bare = tmp_path / "pki", tmp_path / "bare"
+    pki.mkdir()
+    bare.mkdir()
+    make_authority(pki)
+    for end in ("server", "client"):
+        make_certificate(pki, end)
+    shutil.copy(pki / "ca-cert.pem", bare)
+    with server(
+        tmp_path, "serve", base, "--read-only", "--tls-certificates", pki, "--tls-verify-peer"
+    ) as found:
+        code, out, err = pcemu(tmp_path, "serve", "--list", f"{found.first}&tls-certificates={pki}", "--json")
+        assert (code, [each["name"] for each in json.loads(out or "[]")]) == (0, ["base"]), err
+        code, _, err = pcemu(tmp_path, "serve", "--list", f"{found.first}&tls-certificates={bare}")
+        assert (code, "Traceback" in err) == (5, False)
+    for wrong in ("http://host/x", "nbd+unix:///x"):  # no server is asked
+        code, _, err = pcemu(tmp_path, "serve", "--list", wrong)
+        assert (code, "expected such as" in err) == (2, True), err
 
 
 @pytest.mark.parametrize(

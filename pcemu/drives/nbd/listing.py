@@ -53,12 +53,12 @@ class ListedExport(NamedTuple):
     read_only: bool
 
 
-def list_exports(address: Address, tls: ssl.SSLContext | None = None) -> list[ListedExport]:
-    """Ask a server; ImageAccessError says why it does not answer."""
+def list_exports(address: Address, tls: ssl.SSLContext | None = None, host: str = "") -> list[ListedExport]:
+    """Ask a server, which has ``host`` in its certificate; ImageAccessError says why it does not answer."""
     try:
         lister = _Lister(_connect(address), str(address))
         try:
-            return lister.run(tls, address.host or LOCAL_NAME)
+            return lister.run(tls, host or address.host or LOCAL_NAME)
         finally:
             lister.close()
     except struct.error as error:

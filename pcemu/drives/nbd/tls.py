@@ -11,6 +11,7 @@ from pcemu.errors import ImageAccessError, ImageFormatError, ImageNotFoundError,
 
 # The names that qemu and nbdkit use, too.
 CA, CERTIFICATE, KEY, REVOKED = "ca-cert.pem", "server-cert.pem", "server-key.pem", "ca-crl.pem"
+CLIENT_CERTIFICATE, CLIENT_KEY = "client-cert.pem", "client-key.pem"
 PSK_CIPHERS = "PSK"
 MAX_PSK_FILE = 1 << 20
 
@@ -44,11 +45,19 @@ def certificates_context(folder: Path, *, verify_peer: bool = False) -> ssl.SSLC
     return context
 
 
-def authority_context(folder: Path) -> ssl.SSLContext:
-    """TLS of a client that trusts the authority in ``folder``. ImageError."""
+def authority_context(folder: Path | None) -> ssl.SSLContext:
+    """TLS of a client that trusts the authority in ``folder``, with its own certificate if one is there.
+
+    Without a folder it trusts whom this computer trusts. ImageError.
+    """
+    if folder is None:
+        return ssl.create_default_context()
     _expect_file(folder / CA)
     try:
-        return ssl.create_default_context(cafile=folder / CA)
+        context = ssl.create_default_context(cafile=folder / CA)
+        if (folder / CLIENT_CERTIFICATE).exists():
+            context.load_cert_chain(folder / CLIENT_CERTIFICATE, folder / CLIENT_KEY, password=lambda: b"")
+        return context
     except PermissionError as error:
         raise ImageAccessError(
             f"{folder / CA}: cannot be read: {error.strerror}; check its permissions"
