@@ -86,7 +86,7 @@ def _describe_file(change: FileChange) -> str:
     if change.kind == MODIFIED and change.size != change.old_size:
         return f"{sign} {change.path}  {change.old_size:,} → {change.size:,} bytes"
     size = change.old_size if change.size is None else change.size
-    return f"{sign} {change.path}  {size:,} bytes"
+    return f"{sign} {change.path}  {size:,} byte{'' if size == 1 else 's'}"
 
 
 def _counts(files: Sequence[FileChange]) -> str:

@@ -54,7 +54,7 @@ def test_each_kind_of_change_has_its_line(change: FileChange, line: str) -> None
 def test_long_lists_are_folded_unless_one_line_would_be_saved() -> None:
     for count, shown in ((MAX_FILES + 1, MAX_FILES + 1), (MAX_FILES + 2, MAX_FILES)):
         lines = describe(with_files(*map(added, range(count))))
-        assert [line for line in lines if "  + " in line] == [f"  + C:\\F{n}  1 bytes" for n in range(shown)]
+        assert [line for line in lines if "  + " in line] == [f"  + C:\\F{n}  1 byte" for n in range(shown)]
         assert (lines[-1] == "  … and 2 more: 2 added") == (shown < count)
     gone = FileChange(DELETED, "C:\\X", False, 1, None)
     lines = describe(with_files(*map(added, range(1500)), gone), 1)
