@@ -59,7 +59,12 @@ class Session(SessionDrives):
     # -- running ------------------------------------------------------------------------------------
 
     def start(self, progress: Progress = no_progress) -> Chain:
-        """Begin, or go on where the session stopped, see :meth:`recover`; the drive for the guest."""
+        """Begin, or go on where the session stopped, see :meth:`recover`; the drive for the guest.
+
+        A session that runs is left alone, as after a branch that could not be made.
+        """
+        if self.open:
+            return self.drive
         self.recover(progress)
         if self._journal.drives:
             self._journal.state = ACTIVE
