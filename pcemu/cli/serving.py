@@ -134,6 +134,10 @@ class Serving:
 
     def _tls(self) -> ssl.SSLContext | None:
         options = self._options
+        if options.tls_verify_peer and options.tls_certificates is None:
+            raise UsageError(
+                "--tls-verify-peer: goes with --tls-certificates, expected the folder with the certificates"
+            )
         if options.tls_psk is not None:
             if options.tls_certificates is not None:
                 raise UsageError("--tls-psk and --tls-certificates: expected one of them")

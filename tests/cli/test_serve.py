@@ -257,6 +257,7 @@ def test_exports_are_listed_by_address_also_for_those_with_a_certificate_alone(
         (("base.img", "--read-only", "--per-client-undo"), 2, "do not go with"),
         (("base.img", "--tls-certificates", "none"), 3, "server-cert.pem"),
         (("base.img", "--tls-psk", "x", "--tls-certificates", "y"), 2, "expected one of them"),
+        (("base.img", "--tls-verify-peer", "--name", "a", "--name", "b"), 2, "goes with --tls-certificates"),
         (("--list", "unix:nobody"), 5, "is it running"),
     ],
 )
