@@ -243,8 +243,10 @@ class Upkeep:
             return "nothing was committed"
         if reply.word == FILES.word:
             return self._commit_files(changed, reply.text)
-        self._begin_commit(changed)
-        return "committing while the guest goes on"
+        refused = self._begin_commit(changed)
+        if not self._work:
+            raise refused[0]
+        return "; ".join(["committing while the guest goes on", *map(str, refused)])
 
     def _commit_files(self, changed: Sequence[SessionDisk], pattern: str) -> str:
         """The guest stands still meanwhile, and notices nothing: what it reads stays the same."""
@@ -263,12 +265,15 @@ class Upkeep:
         self.committed = True
         return f"committed {len(files)} file{'' if len(files) == 1 else 's'}; the rest can still be undone"
 
-    def _begin_commit(self, changed: Sequence[SessionDisk]) -> None:
+    def _begin_commit(self, changed: Sequence[SessionDisk]) -> list[PcemuError]:
+        """Begin where that can be done; why it cannot elsewhere."""
+        refused = []
         for disk in changed:
             try:
                 self._work.append(LiveCommit(disk.session, preserve_siblings=self._preserve))
             except PcemuError as error:
-                self._warn(str(error))
+                refused.append(error)
+        return refused
 
     def _ask(self) -> None:
         """Commit what there is, if the user wants it, so that the session does not grow for ever."""
@@ -277,7 +282,8 @@ class Upkeep:
             return
         reply = self._question("Commit these changes now?", (COMMIT, LATER), changed)
         if reply is not None and reply.word == COMMIT.word:
-            self._begin_commit(changed)
+            for error in self._begin_commit(changed):
+                self._warn(str(error))
 
     def _question(
         self, text: str, answers: tuple[Answer, ...], changed: Sequence[SessionDisk]

@@ -189,6 +189,22 @@ def test_the_user_may_commit_at_any_time(desk: Desk) -> None:
     assert desk.disk.path.read_bytes()[7 * SECTOR_SIZE :][:SECTOR_SIZE] == ONE
 
 
+def test_a_commit_that_is_refused_is_not_said_to_go_on(desk: Desk) -> None:
+    other = SessionDisk(desk.disk.path, "other")
+    other.start()
+    desk.disk.drive.write(7, ONE)
+    upkeep = desk.upkeep(ask_every=60)
+    desk.replies = [Reply("commit")] * 2
+    with pytest.raises(UsageError, match="session 'other'"):
+        upkeep.commit()
+    desk.now = 61
+    upkeep.after_step()
+    assert "session 'other'" in desk.warned[0]
+    other.session.discard()
+    other.close()
+    assert desk.disk.path.read_bytes() == bytes(1 << 20)
+
+
 def test_a_commit_of_much_is_asked_about_once_more(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(on_exit, "MUCH_DATA", SECTOR_SIZE)
     upkeep = desk.upkeep()
