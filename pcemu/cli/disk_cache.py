@@ -7,8 +7,9 @@ from pathlib import Path
 import click
 
 from pcemu.cli.disk_common import common, epilog, human, say, work
+from pcemu.cli.output import complain
 from pcemu.cli.remote import prepare
-from pcemu.errors import UsageError
+from pcemu.errors import ImageError, UsageError
 
 FOUND = 1  # exit code
 UNIT = 65536
@@ -37,7 +38,7 @@ Keys of --json, for each address:
   checked, wrong                                    with verify: units of 64 KiB
   freed, forgotten                                  with clear: bytes; is the version forgotten, too?
 
-Exit codes: 0 done, 1 verify found something that was wrong.
+Exit codes: 0 done, 1 verify found something that was wrong, others when a server did not answer.
 """)
 
 
@@ -60,16 +61,16 @@ def cache(
     if action == "clear" and not urls and not all_:
         raise UsageError("no address is given, expected URLs or --all; `pcemu disk cache list` shows them")
     paths = _paths(urls)
-    wrong = False
+    code = 0
     if action == "list":
         text, documents = _list(paths)
     elif action == "clear":
         text, documents = _clear(paths)
     else:
-        text, documents = _verify(paths, quiet)
-        wrong = any(each["wrong"] for each in documents)
+        (text, documents), code = _verify(paths, quiet)
+        code = FOUND if any(each["wrong"] for each in documents) else code
     say(text if paths else "nothing is kept", documents, as_json=as_json, quiet=quiet)
-    ctx.exit(FOUND if wrong else 0)
+    ctx.exit(code)
 
 
 Answer = tuple[str, list[dict[str, object]]]
@@ -91,18 +92,24 @@ def _list(paths: list[Path]) -> Answer:
     return text, [each._asdict() for each in found]
 
 
-def _verify(paths: list[Path], quiet: bool) -> Answer:
+def _verify(paths: list[Path], quiet: bool) -> tuple[Answer, int]:
+    """What was found, and the exit code of what could not be looked at, which keeps nothing else from it."""
     from pcemu.drives.remote.housekeeping import verify
 
-    done, lines = [], []
+    done, lines, code = [], [], 0
     for path in paths:
-        with work("comparing", "run it again: nothing is lost", quiet=quiet) as progress:
-            found = verify(path, progress=progress)
+        try:
+            with work("comparing", "run it again: nothing is lost", quiet=quiet) as progress:
+                found = verify(path, progress=progress)
+        except ImageError as error:
+            complain(str(error))
+            code = error.exit_code
+            continue
         wrong = f"{found.wrong} pieces were wrong and are forgotten" if found.wrong else ""
         size = human(found.checked * UNIT)
         lines.append(f"{found.url}: {size} compared, {wrong or 'all as on the server'}")
         done.append(found._asdict())
-    return "\n".join(lines), done
+    return ("\n".join(lines), done), code
 
 
 def _clear(paths: list[Path]) -> Answer:

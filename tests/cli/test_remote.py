@@ -247,6 +247,17 @@ def test_a_damaged_cache_is_made_anew(pcemu: Run, content: bytes, damage: str) -
         assert (again["path"], again["damaged"]) == (kept["path"], "")
 
 
+def test_a_server_that_is_away_keeps_no_other_cache_from_being_verified(pcemu: Run, content: bytes) -> None:
+    with RangeServer(content) as here:
+        with RangeServer(content) as away:
+            for number, server in enumerate((away, here)):
+                pcemu("disk", "convert", server.url, f"{number}.img")
+        code, out, err = pcemu("disk", "cache", "verify")
+        assert (code, f"{here.url}: 4 MiB compared" in out, f"{away.url}: cannot be reached" in err) == (
+            5, True, True,
+        )  # fmt: skip
+
+
 def test_a_damaged_cache_is_cleared(pcemu: Run, content: bytes) -> None:
     with RangeServer(content) as server:
         pcemu("disk", "info", server.url)
