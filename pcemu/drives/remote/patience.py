@@ -164,4 +164,3 @@ class PatientSource:
             source, self._source = self._source, None
         if source is not None:
             source.close()
-
