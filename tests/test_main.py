@@ -33,6 +33,7 @@ def test_the_console_script_takes_the_same_way_in() -> None:
 def test_ctrl_c_while_the_command_line_is_loaded_gives_no_traceback() -> None:
     code = (
         "import sys, runpy, signal\n"
+        "signal.signal(signal.SIGINT, signal.default_int_handler)\n"  # where the tests run without
         "class Interrupting:\n"
         "    def find_spec(self, name, path=None, target=None):\n"
         "        if name == 'click':\n"

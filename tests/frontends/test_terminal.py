@@ -208,7 +208,7 @@ def test_a_session_that_was_ended_by_mistake_goes_on(tmp_path: Path) -> None:
 def test_the_user_is_asked_at_intervals(tmp_path: Path) -> None:
     path = image(tmp_path / "disk.img", WRITE_SECTOR_2 + ECHO)
     interval = "Commit these changes now?"
-    with Session("--ask-every", "2s", "--pace", "max", path, rows=25, columns=80) as session:
+    with Session("--ask-every", "30s", "--pace", "max", path, rows=25, columns=80) as session:
         session.press("x")
         session.until(interval)
         session.press("\x1b")

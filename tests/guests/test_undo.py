@@ -256,7 +256,7 @@ def killed_while(ready: Callable[[], bool], *arguments: object) -> None:
         while not ready():
             assert run.poll() is None, run.stderr and run.stderr.read()
             assert time.monotonic() < deadline
-            time.sleep(0.01)
+            time.sleep(0.001)
         run.kill()
     assert run.returncode == -signal.SIGKILL
 
@@ -295,9 +295,9 @@ def test_killed_in_the_middle_of_writing(disk: Path, tmp_path: Path, answer: str
 def test_killed_in_the_middle_of_a_commit(disk: Path, tmp_path: Path) -> None:
     with guest(disk) as (session, dos):
         dos.write("note.txt", "to stay")
-        rest = random.Random(4).randbytes(1 << 20)
-        for number in range(24):  # so that the commit takes a while
-            session.drive.write(100_000 + number * 1200, rest[: 600 * 512])
+        rest = random.Random(4).randbytes(512)
+        for lba in range(40_000, 120_000, 4):  # so that the commit takes a while
+            session.drive.write(lba, rest)
         session.keep()
     pending = Path(f"{disk}.pcemu-pending")
     killed_while(pending.exists, "session", "commit", disk)
