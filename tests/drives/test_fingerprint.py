@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import errno
 import hashlib
+import os
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -13,11 +16,13 @@ from pcemu.drives.fingerprint import (
     EDGE,
     PACKED,
     SAMPLES,
+    SETTLED,
     Fingerprint,
     fingerprint_of,
     unpack_fingerprint,
 )
-from pcemu.drives.hostfile import HOST, HostFile
+from pcemu.drives.hostfile import HOST, Host, HostFile
+from pcemu.drives.system_calls import SystemCalls
 
 SIZE = 4 << 20
 
@@ -84,3 +89,38 @@ def test_only_its_own_kind_is_unpacked() -> None:
     assert len(packed) == PACKED.size
     for other in (b"", packed[:-1], packed + b"\0", b"\2" + packed[1:], packed[:4] + b"\x41" + packed[5:]):
         assert unpack_fingerprint(other) is None
+
+
+class Unreadable(SystemCalls):
+    """A host that can tell of files, but not read them."""
+
+    def preadv(self, fd: int, buffers: object, offset: int) -> int:
+        raise OSError(errno.EIO, os.strerror(errno.EIO))
+
+
+def unread(path: Path) -> Fingerprint:
+    """What is known of a file without a look at its content."""
+    file = Host(Unreadable()).open_image(str(path), read_only=True, lock=False)
+    try:
+        return fingerprint_of(file)
+    finally:
+        file.close()
+
+
+def test_an_old_file_is_hashed_once_until_it_is_written(
+    file: HostFile, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "base.img"
+    fingerprint_of(file)
+    with pytest.raises(OSError, match=os.strerror(errno.EIO)):
+        unread(path)  # it was made a moment ago
+    now = time.time_ns
+    monkeypatch.setattr(time, "time_ns", lambda: now() + SETTLED)
+    before = fingerprint_of(file)
+    assert unread(path) == before
+    status = path.stat()
+    file.write(b"x", 0)
+    os.utime(path, ns=(status.st_atime_ns, status.st_mtime_ns))  # as those do who want to hide a change
+    with pytest.raises(OSError, match=os.strerror(errno.EIO)):
+        unread(path)
+    assert fingerprint_of(file) != before
