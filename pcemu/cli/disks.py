@@ -44,6 +44,7 @@ class SessionDisk:
         self._name = session
         self.typed = typed(self.place, session)
         self._allow_outside = allow_outside
+        self._changed = 0
         self.session = self._open()
         self.found = self.session.found
 
@@ -68,8 +69,16 @@ class SessionDisk:
 
     @property
     def changed(self) -> int:
-        """Sectors that the guest wrote; 0 once that was decided."""
-        return self.session.changed_sectors if self.session.numbers else 0
+        """Sectors that the guest wrote; 0 once that was decided.
+
+        While the session's drives are closed, as during a commit and after one that was refused, as many as
+        there were before.
+        """
+        if not self.session.numbers:
+            return 0
+        if self.session.open:
+            self._changed = self.session.changed_sectors
+        return self._changed
 
     @property
     def changes(self) -> str:
