@@ -22,6 +22,7 @@ from pcemu.cli.disk_common import (
     human,
     image_argument,
     say,
+    warner,
     work,
 )
 from pcemu.cli.output import ask
@@ -124,7 +125,11 @@ def commit(
     with work("committing", go_on, quiet=quiet) as progress:
         commit_to = engine.commit_to_parent if one else partial(engine.commit, into=into)
         sectors = commit_to(
-            image, preserve_siblings=preserve_siblings, allow_outside=allow_outside, progress=progress
+            image,
+            preserve_siblings=preserve_siblings,
+            allow_outside=allow_outside,
+            progress=progress,
+            warn=warner(quiet=quiet),
         )
         target = str(into) if into is not None else below[0 if one else -1]
         removed = [path for path in below if not Path(path).exists()]
@@ -184,7 +189,9 @@ def merge(top: Path, bottom: Path, allow_outside: bool, as_json: bool, quiet: bo
 
     go_on = "nothing is lost, and all images read as before; run it again to finish"
     with work("merging", go_on, quiet=quiet) as progress:
-        removed = engine.merge(top, bottom, allow_outside=allow_outside, progress=progress)
+        removed = engine.merge(
+            top, bottom, allow_outside=allow_outside, progress=progress, warn=warner(quiet=quiet)
+        )
     say(
         f"{top}: holds the merged layers{_gone(removed)}",
         {"image": str(top), "removed": removed},
@@ -204,7 +211,9 @@ def compact(image: Path, allow_outside: bool, as_json: bool, quiet: bool) -> Non
     from pcemu.drives import compact as engine
 
     with work("compacting", UNCHANGED, quiet=quiet) as progress:
-        saved = engine.compact(image, allow_outside=allow_outside, progress=progress)
+        saved = engine.compact(
+            image, allow_outside=allow_outside, progress=progress, warn=warner(quiet=quiet)
+        )
     size = image.stat().st_size
     say(
         f"{image}: {human(size)}, {human(max(0, saved))} less than before",

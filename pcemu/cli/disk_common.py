@@ -14,7 +14,7 @@ from typing import Any, TypeVar
 import click
 from click.shell_completion import CompletionItem
 
-from pcemu.cli.output import complain, result, spoken
+from pcemu.cli.output import complain, note, result, spoken
 from pcemu.cli.progress import ProgressBar
 from pcemu.cli.remote import prepare, remote_disk
 from pcemu.cli.signals import Interrupted, Interrupts
@@ -134,6 +134,16 @@ def say(text: str, facts: object, *, as_json: bool, quiet: bool) -> None:
         result(json.dumps(facts, indent=2, ensure_ascii=False))
     elif not quiet and text:
         result(spoken(text))
+
+
+def warner(*, quiet: bool) -> Callable[[str], None]:
+    """What tells the user of warnings."""
+
+    def warn(text: str) -> None:
+        if not quiet:
+            note(text)
+
+    return warn
 
 
 @contextmanager

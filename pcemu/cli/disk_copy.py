@@ -18,6 +18,7 @@ from pcemu.cli.disk_common import (
     format_for,
     human,
     say,
+    warner,
     work,
 )
 from pcemu.drives.probe import Format
@@ -141,6 +142,7 @@ def _convert(
             block_size=block_size,
             allow_outside=allow_outside,
             progress=progress,
+            warn=warner(quiet=quiet),
         )
     facts = facts_about(target, form)
     text = f"{target}: {form}, {human(facts.size)}, takes {human(facts.allocated)}"
@@ -179,7 +181,9 @@ def compare(
     from pcemu.drives.drive import SECTOR_SIZE
 
     with work("comparing", "they were not compared to the end", quiet=quiet) as progress:
-        found = engine.compare(first, second, allow_outside=allow_outside, progress=progress)
+        found = engine.compare(
+            first, second, allow_outside=allow_outside, progress=progress, warn=warner(quiet=quiet)
+        )
     sizes = [sectors * SECTOR_SIZE for sectors in found.sectors]
     same = found.same_content and not (strict and sizes[0] != sizes[1])
     text = "they hold the same"

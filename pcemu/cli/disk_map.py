@@ -15,6 +15,7 @@ from pcemu.cli.disk_common import (
     human,
     image_argument,
     say,
+    warner,
     work,
 )
 from pcemu.drives.drive import SECTOR_SIZE
@@ -91,6 +92,8 @@ def map(
     with work("mapping", "nothing was drawn", quiet=quiet) as progress:
         drive = open_drive(image, read_only=True, format=known, allow_outside=allow_outside)
         try:
+            for text in drive.warnings:
+                warner(quiet=quiet)(text)
             runs = list(owned_runs(drive, progress))
             names = [layer.file.path for layer in layers_of(drive)]
             sectors = drive.sectors

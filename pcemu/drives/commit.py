@@ -31,7 +31,16 @@ from pcemu.drives.fingerprint import Fingerprint
 from pcemu.drives.freeze import parent_path
 from pcemu.drives.hostfile import HOST, Host
 from pcemu.drives.intents import COMMIT, Intent, write_intent
-from pcemu.drives.lineage import Lineage, Progress, StrPath, no_progress, refuse_commit, told
+from pcemu.drives.lineage import (
+    Lineage,
+    Progress,
+    StrPath,
+    Warn,
+    no_progress,
+    no_warning,
+    refuse_commit,
+    told,
+)
 from pcemu.drives.open import open_layer
 from pcemu.drives.parents import fingerprint_kept
 from pcemu.drives.probe import Format
@@ -55,6 +64,7 @@ def commit(
     preserve_siblings: bool = False,
     allow_outside: bool = False,
     progress: Progress = no_progress,
+    warn: Warn = no_warning,
     host: Host = HOST,
 ) -> int:
     """Write what ``path`` and the layers below it hold into ``into``; None means its ultimate parent.
@@ -68,7 +78,7 @@ def commit(
     """
     with told(path, "the commit", RESTART):
         _mend_after_crash(path, allow_outside, host)
-        operation = _Commit(path, into, allow_outside, host)
+        operation = _Commit(path, into, allow_outside, warn, host)
         with contextlib.ExitStack() as emptied:
             with operation:
                 total = operation.prepare(preserve_siblings, progress)
@@ -84,6 +94,7 @@ def commit_to_parent(
     preserve_siblings: bool = False,
     allow_outside: bool = False,
     progress: Progress = no_progress,
+    warn: Warn = no_warning,
     host: Host = HOST,
 ) -> int:
     """As :func:`commit`, of one layer into the one right below it."""
@@ -93,6 +104,7 @@ def commit_to_parent(
         preserve_siblings=preserve_siblings,
         allow_outside=allow_outside,
         progress=progress,
+        warn=warn,
         host=host,
     )
 
@@ -110,10 +122,12 @@ def _mend_after_crash(path: StrPath, allow_outside: bool, host: Host) -> None:
 class _Commit:
     """One commit, with its images open: ``sources`` go into ``target``, ``siblings`` are preserved."""
 
-    def __init__(self, path: StrPath, into: StrPath | None, allow_outside: bool, host: Host) -> None:
+    def __init__(
+        self, path: StrPath, into: StrPath | None, allow_outside: bool, warn: Warn, host: Host
+    ) -> None:
         self.host = host
         self.lineage = Lineage(
-            path, writable_above=into, inclusive=True, allow_outside=allow_outside, host=host
+            path, writable_above=into, inclusive=True, allow_outside=allow_outside, warn=warn, host=host
         )
         self.siblings: list[SparseLayer] = []
         self.statuses: list[os.stat_result] = []  # of the siblings, before they were written to

@@ -16,7 +16,7 @@ from pcemu.drives.chain import Chain
 from pcemu.drives.content import data_in, read_padded
 from pcemu.drives.drive import SECTOR_SIZE
 from pcemu.drives.hostfile import HOST, Host
-from pcemu.drives.lineage import Lineage, Progress, StrPath, no_progress, told
+from pcemu.drives.lineage import Lineage, Progress, StrPath, Warn, no_progress, no_warning, told
 from pcemu.drives.replace import parts_as, replace_image
 from pcemu.drives.sparse import SparseLayer
 from pcemu.drives.transfer import BUFFER_SIZE, count_sectors, pieces_of, space_for_new
@@ -28,6 +28,7 @@ def compact(
     *,
     allow_outside: bool = False,
     progress: Progress = no_progress,
+    warn: Warn = no_warning,
     host: Host = HOST,
 ) -> int:
     """Write a dynamic or differencing image anew; how many bytes shorter its file is now.
@@ -36,7 +37,7 @@ def compact(
     nothing was changed. Raises ImageError or UsageError.
     """
     with told(path, "compacting", "nothing was changed: mend that and run it again"):
-        lineage = Lineage(path, writable_above=path, allow_outside=allow_outside, host=host)
+        lineage = Lineage(path, writable_above=path, allow_outside=allow_outside, warn=warn, host=host)
         with lineage:
             image = lineage.layers[-1]
             if not isinstance(image, SparseLayer):

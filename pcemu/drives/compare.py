@@ -10,7 +10,7 @@ import numpy as np
 from pcemu.drives.content import Extent, extents, read_padded
 from pcemu.drives.drive import SECTOR_SIZE, Drive
 from pcemu.drives.hostfile import HOST, Host
-from pcemu.drives.lineage import Progress, StrPath, no_progress, told
+from pcemu.drives.lineage import Progress, StrPath, Warn, no_progress, no_warning, told
 from pcemu.drives.open import open_drive
 from pcemu.drives.transfer import BUFFER_SIZE
 
@@ -36,6 +36,7 @@ def compare(
     *,
     allow_outside: bool = False,
     progress: Progress = no_progress,
+    warn: Warn = no_warning,
     host: Host = HOST,
 ) -> Comparison:
     """Compare two images, with all that they are built on. Raises ImageError."""
@@ -44,6 +45,8 @@ def compare(
         try:
             two = open_drive(second, read_only=True, allow_outside=allow_outside, host=host)
             try:
+                for text in dict.fromkeys([*one.warnings, *two.warnings]):
+                    warn(text)
                 return compare_drives(one, two, progress)
             finally:
                 two.close()

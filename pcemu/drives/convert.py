@@ -9,7 +9,7 @@ from pcemu.drives.content import data_in, extents
 from pcemu.drives.create import DEFAULT_BLOCK_SIZE, block_size_for, check_size, new_footer, sparse_parts
 from pcemu.drives.drive import SECTOR_SIZE, Drive
 from pcemu.drives.hostfile import HOST, Host, HostFile
-from pcemu.drives.lineage import Progress, StrPath, no_progress, told
+from pcemu.drives.lineage import Progress, StrPath, Warn, no_progress, no_warning, told
 from pcemu.drives.newfile import Part, write_new
 from pcemu.drives.open import open_drive
 from pcemu.drives.probe import Ends, Format
@@ -28,6 +28,7 @@ def convert(
     block_size: int | None = None,
     allow_outside: bool = False,
     progress: Progress = no_progress,
+    warn: Warn = no_warning,
     host: Host = HOST,
 ) -> None:
     """Make ``target``, a new image that holds what ``source`` reads as, with no parent.
@@ -43,6 +44,8 @@ def convert(
             source, read_only=True, format=source_format, allow_outside=allow_outside, host=host
         )
         try:
+            for text in drive.warnings:
+                warn(text)
             _convert(drive, target, format, block_size, progress, host)
         finally:
             drive.close()
@@ -55,10 +58,11 @@ def flatten(
     *,
     allow_outside: bool = False,
     progress: Progress = no_progress,
+    warn: Warn = no_warning,
     host: Host = HOST,
 ) -> None:
     """Make one image of a child and all that it is built on, which stay as they are."""
-    convert(source, target, format, allow_outside=allow_outside, progress=progress, host=host)
+    convert(source, target, format, allow_outside=allow_outside, progress=progress, warn=warn, host=host)
 
 
 def _convert(

@@ -18,6 +18,9 @@ from pcemu.errors import ImageAccessError, ImageNotFoundError, PcemuError, Usage
 Progress = Callable[[int, int], None]
 """Called with (sectors done, sectors in all); what it raises cancels the operation."""
 
+Warn = Callable[[str], None]
+"""Called with each sentence for the user, such as that a parent was written to since its child was made."""
+
 StrPath = str | os.PathLike[str]
 
 
@@ -25,11 +28,16 @@ def no_progress(done: int, total: int) -> None:
     """For those who do not watch."""
 
 
+def no_warning(text: str) -> None:
+    """For those who do not listen."""
+
+
 class Lineage:
     """The images from the ultimate parent, ``layers[0]``, up to the one that was named.
 
     Those above ``writable_above``, a path, are open exclusively, the others shared: all are exclusive when
-    it is None. With ``inclusive`` it is exclusive itself. ``read_only`` means shared for all.
+    it is None. With ``inclusive`` it is exclusive itself. ``read_only`` means shared for all. ``warn`` hears
+    what opening them warns of.
     """
 
     def __init__(
@@ -40,6 +48,7 @@ class Lineage:
         inclusive: bool = False,
         read_only: bool = False,
         allow_outside: bool,
+        warn: Warn = no_warning,
         host: Host,
     ) -> None:
         self.host = host
@@ -66,6 +75,9 @@ class Lineage:
                     f"expected one of {', '.join(self.reals[:-1]) or 'none, as it has no parent'}"
                 )
             self.border = 0 if border is None else identities.index(border)
+            for layer in self.layers:
+                for text in layer.warnings:
+                    warn(text)
         except BaseException:
             self.close()
             raise

@@ -14,7 +14,7 @@ import os
 
 from pcemu.drives.hostfile import HOST, Host
 from pcemu.drives.intents import MERGE, Intent, write_removal
-from pcemu.drives.lineage import Lineage, Progress, StrPath, no_progress, told
+from pcemu.drives.lineage import Lineage, Progress, StrPath, Warn, no_progress, no_warning, told
 from pcemu.drives.registry import register
 from pcemu.drives.replace import finish, parts_as, replace_image, retired_of
 from pcemu.drives.sparse import SparseLayer
@@ -28,6 +28,7 @@ def merge(
     *,
     allow_outside: bool = False,
     progress: Progress = no_progress,
+    warn: Warn = no_warning,
     host: Host = HOST,
 ) -> list[str]:
     """Make one image of all layers from ``bottom`` up to ``top``; returns the paths that were removed.
@@ -36,16 +37,20 @@ def merge(
     other operation above the same parent, finishes it. Raises ImageError or UsageError.
     """
     with told(top, "merging", "nothing is lost: mend that and run it again"):
-        return _merge(top, bottom, allow_outside, progress, host)
+        return _merge(top, bottom, allow_outside, progress, warn, host)
 
 
-def _merge(top: StrPath, bottom: StrPath, allow_outside: bool, progress: Progress, host: Host) -> list[str]:
+def _merge(
+    top: StrPath, bottom: StrPath, allow_outside: bool, progress: Progress, warn: Warn, host: Host
+) -> list[str]:
     done = _finish_earlier(top, os.path.realpath(bottom), allow_outside, host)
     if done is not None:
         return done
     with contextlib.ExitStack() as locked:
         lineage = locked.enter_context(
-            Lineage(top, writable_above=bottom, inclusive=True, allow_outside=allow_outside, host=host)
+            Lineage(
+                top, writable_above=bottom, inclusive=True, allow_outside=allow_outside, warn=warn, host=host
+            )
         )
         head = lineage.head
         number = lineage.border

@@ -329,3 +329,33 @@ def test_an_image_without_both_footers_is_no_raw_one(disk: Run, tmp_path: Path) 
         assert "x.vhd: its end is no VHD footer, expected the word 'conectix'" in err
     assert disk("info", "-f", "raw", "x.vhd")[0] == 0
     assert state(tmp_path) == before
+
+
+@pytest.mark.parametrize("quiet", [(), ("-q",)], ids=["told", "quiet"])
+@pytest.mark.parametrize(
+    "command",
+    [
+        ("map", "x.vhd"),
+        ("convert", "x.vhd", "new.img"),
+        ("flatten", "x.vhd", "new.vhd"),
+        ("compare", "x.vhd", "x.vhd"),
+        ("compact", "x.vhd"),
+        ("merge", "x.vhd", "middle.vhd"),
+        ("commit", "x.vhd"),
+        ("commit", "--one", "x.vhd"),
+    ],
+    ids=" ".join,
+)
+def test_a_parent_that_was_written_to_since_is_warned_of(
+    command: tuple[str, ...], quiet: tuple[str, ...], disk: Run
+) -> None:
+    create_dynamic("base.vhd", SIZE)
+    create_differencing("middle.vhd", "base.vhd")
+    create_differencing("x.vhd", "middle.vhd")
+    os.utime("base.vhd", (1_000_000_000, 1_000_000_000))
+    code, out, err = disk(*command, *quiet)
+    assert code == 0
+    if quiet:
+        assert (out, err) == ("", "")
+    else:
+        assert out and err.count("\n") == 1 and "base.vhd was last written at 2001-09-09" in err

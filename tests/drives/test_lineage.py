@@ -74,3 +74,10 @@ def test_a_failure_of_the_host_is_told_with_what_to_do() -> None:
     ):
         raise OSError(errno.EIO, os.strerror(errno.EIO), "base.vhd")
     assert str(caught.value) == "x.vhd: the commit failed at base.vhd: Input/output error; mend that"
+
+
+def test_what_opening_warns_of_is_heard(top: Path) -> None:
+    os.utime(top.with_name("0.vhd"), (0, 1_000_000_000))
+    heard: list[str] = []
+    Lineage(top, writable_above=None, allow_outside=False, warn=heard.append, host=HOST).close()
+    assert len(heard) == 1 and "0.vhd was last written at 2001-09-09" in heard[0]
