@@ -251,7 +251,7 @@ class Host:
             try:
                 if lock:
                     lock_file(file.fd, path, shared=read_only)
-                if self._still_named(file):
+                if self._is_still_named(file):
                     return file
             except BaseException:
                 file.close()
@@ -264,7 +264,7 @@ class Host:
         try:
             if not is_file:  # opening alone sets some devices going
                 check_kind(path, self.stat(path).st_mode)
-            file = HostFile(self.calls, retried(self.calls.open, path, flags), path, read_only=read_only)
+            return HostFile(self.calls, retried(self.calls.open, path, flags), path, read_only=read_only)
         except FileNotFoundError:
             raise ImageNotFoundError(
                 f"{path}: no such file; give the path of an existing disk image"
@@ -276,26 +276,21 @@ class Host:
                 f"{path}: cannot be opened for reading{what}: {why}; "
                 f"check the path, its permissions and its folder's"
             ) from error
-        try:
-            status = file.status()
-            check_kind(path, status.st_mode)
-            file.identity = (status.st_dev, status.st_ino)
-            file.written = status.st_mtime
-            file.is_device = stat.S_ISBLK(status.st_mode)
-        except BaseException:
-            file.close()
-            raise
-        return file
 
-    def _still_named(self, file: HostFile) -> bool:
-        if os.name == "nt":  # an open file cannot be replaced there
-            return True
-        try:
-            named = self.stat(file.path)
-        except FileNotFoundError:
-            return False
-        file.written = named.st_mtime
-        return (named.st_dev, named.st_ino) == file.identity
+    def _is_still_named(self, file: HostFile) -> bool:
+        """Note what ``file`` is; True when its path still names it."""
+        status = retried(self.calls.fstat, file.fd)
+        if not stat.S_ISREG(status.st_mode):
+            check_kind(file.path, status.st_mode)
+            file.is_device = True
+        identity = file.identity = (status.st_dev, status.st_ino)
+        if os.name != "nt":  # an open file cannot be replaced there
+            try:
+                status = retried(self.calls.stat, file.path)
+            except FileNotFoundError:
+                return False
+        file.written = status.st_mtime
+        return identity == (status.st_dev, status.st_ino)
 
     def create(self, path: str) -> HostFile:
         """A new file; FileExistsError when there is one."""

@@ -16,7 +16,8 @@ import os
 import shlex
 import stat
 import time
-from collections.abc import Iterator
+from codecs import utf_16_be_decode, utf_16_le_decode
+from collections.abc import Callable, Iterator
 from typing import NamedTuple
 from urllib.parse import quote, unquote, urlsplit
 
@@ -65,7 +66,7 @@ def claims_of(child: SparseLayer, folder: str) -> Iterator[Claim]:
         if code == layout.LOCATOR_RELATIVE:
             text = _wide(data)
             yield Claim("relative locator", text, _native(text, folder))
-    name = _wide(child.header.parent_name, "utf-16-be")
+    name = _wide(child.header.parent_name, utf_16_be_decode)
     bare = "" if is_url(name) else name.replace("\\", "/").rpartition("/")[2]
     if bare:
         yield Claim("parent name", name, f"{folder}/{bare}")
@@ -85,11 +86,11 @@ def find_parent(child: SparseLayer, folder: str, *, allow_outside: bool, host: H
     Raises ImageNotFoundError when nothing is where the child says, and ImageAccessError when something may
     be but the place is refused.
     """
+    place = _place_beside(child, folder, host)
+    if place is not None:
+        return place
     tried, refused = [], []
     for claim in claims_of(child, folder):
-        place = _place_beside(claim, folder, host)
-        if place is not None:
-            return place
         known = claim.source == ADDRESS and claim.path is not None
         why = None if known else _refusal(claim, folder, allow_outside)
         if why is not None:
@@ -154,11 +155,13 @@ def _inside(path: str, folder: str) -> bool:
         return False
 
 
-def _place_beside(claim: Claim, folder: str, host: Host) -> Place | None:
+def _place_beside(child: SparseLayer, folder: str, host: Host) -> Place | None:
     """A file beside the child, as usual: found without asking the host about every folder on the way."""
-    path = claim.path
-    if path is None or path.rpartition("/")[0] != folder:
+    text = next((_wide(data) for code, data in child.locators if code == layout.LOCATOR_RELATIVE), "")
+    start, slash, name = text.partition("\\")
+    if start != "." or not slash or name in ("", ".", "..") or "\\" in name or "/" in name or os.name == "nt":
         return None
+    path = f"{folder}/{name}"
     try:
         status = host.lstat(path)
     except (OSError, ValueError):
@@ -168,9 +171,9 @@ def _place_beside(claim: Claim, folder: str, host: Host) -> Place | None:
     return Place(path, path, folder, (status.st_dev, status.st_ino), is_file=True)
 
 
-def _wide(data: bytes, encoding: str = "utf-16-le") -> str:
+def _wide(data: bytes, decode: Callable[[bytes, str], tuple[str, int]] = utf_16_le_decode) -> str:
     """Text of two bytes a character; half a one at the end is no part of it."""
-    return _until_nul(data[: len(data) & ~1].decode(encoding, "surrogatepass"))
+    return _until_nul(decode(data[: len(data) & ~1], "surrogatepass")[0])
 
 
 def _until_nul(text: str) -> str:
@@ -186,8 +189,6 @@ def _native(text: str, folder: str | None) -> str | None:
     if len(text) > 1 and text[1] == ":":  # a drive letter
         return None
     text = text.replace("\\", "/")
-    if folder is not None and text.startswith("./") and text.count("/") == 1 and text != "./..":
-        return folder + text[1:]  # the usual case: beside the child
     if folder is None:
         return os.path.normpath(text) if text.startswith("/") else None
     return os.path.normpath(os.path.join(folder, text))  # noqa: PTH118

@@ -23,9 +23,11 @@ class Ends:
     def __init__(self, file: HostFile) -> None:
         self.file = file
         self.size = size = file.size()
-        self._head = file.read_bytes(0, HEAD_SIZE if size > HEAD_SIZE else size)
-        self._tail_offset = size - TAIL_SIZE if size > TAIL_SIZE else 0
-        self._tail = file.read_bytes(self._tail_offset, size - self._tail_offset)
+        self._head = bytearray(min(size, HEAD_SIZE))
+        file.read(self._head, 0)
+        self._tail = bytearray(min(size, TAIL_SIZE))
+        self._tail_offset = size - len(self._tail)
+        file.read(self._tail, self._tail_offset)
 
     def read(self, offset: int, size: int) -> bytearray:
         """``size`` bytes inside the file from ``offset`` on."""

@@ -16,7 +16,7 @@ MAX_SIZE = 1 << 20
 def is_pending(image: str, host: Host) -> bool:
     """True when an operation on an image is under way; its path must be without links."""
     try:
-        host.stat(image + PENDING)
+        retried(host.calls.stat, image + PENDING)
     except (FileNotFoundError, NotADirectoryError, ValueError):  # ValueError: no path at all
         return False
     except OSError as error:

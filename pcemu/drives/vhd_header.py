@@ -9,7 +9,7 @@ from __future__ import annotations
 import sys
 from array import array
 from collections.abc import Sequence
-from typing import NamedTuple, NoReturn
+from typing import NamedTuple, NoReturn, TypeVar
 
 import numpy as np
 
@@ -34,6 +34,7 @@ MAX_BAT_ENTRIES = 1 << 23
 MAX_LOCATOR_SIZE = 1 << 16
 MAX_LATER = 1 << 11  # entries of a BAT that waits to be checked with others
 FAR_APART = 33  # bits to shift an image's number by, so that its sectors are nowhere near the next image's
+Sizes = TypeVar("Sizes", int, np.ndarray[tuple[int], np.dtype[np.int64]])
 NO_ENTRY = np.uint32(NO_BLOCK)  # numpy compares with it faster than with a Python integer
 DAMAGED = "the file is damaged: restore it from a copy"
 
@@ -74,16 +75,15 @@ def read_facts(ends: Ends, later: list[Blocks] | None = None) -> VhdFacts:
     path = ends.file.path
     for offset, length in ends.footer_places():
         data = ends.read(offset, length)
-        if _is_footer(data):
-            footer = layout.unpack_footer(data)
+        footer = _footer_in(data)
+        if footer is not None:
             _check_footer(path, footer)
             facts = _facts(ends, footer, offset, later, tail_lost=False)
             stale = facts.header is not None and ends.read(0, len(data)) != data
             return facts._replace(copy_stale=True) if stale else facts
-    data = ends.read(0, min(FOOTER_SIZE, ends.size))
-    if not _is_footer(data):
+    footer = _footer_in(ends.read(0, min(FOOTER_SIZE, ends.size)))
+    if footer is None:
         _refuse_footer(ends)
-    footer = layout.unpack_footer(data)
     _check_footer(path, footer)
     if footer.type == layout.TYPE_FIXED:  # has no copy at its start, so this is a sector of its data
         refuse(path, "its end", "no VHD footer", "one as the fixed VHD has that is in its first sector")
@@ -105,8 +105,10 @@ def _facts(
         _check_blocks(blocks)
     else:
         later.append(blocks)
-    used = _locators(footer, header)
-    locators = [(each.code, bytes(ends.read(each.data_offset, each.data_length))) for each in used]
+    locators = [
+        (each.code, bytes(ends.read(each.data_offset, each.data_length)))
+        for each in _locators(footer, header)
+    ]
     if not ends.file.read_only and layout.LOCATOR_CACHE in dict(locators):
         raise ImageAccessError(
             f"{ends.file.path}: is the cache of an image on a server, which is read-only, expected another "
@@ -129,10 +131,12 @@ def _refuse_footer(ends: Ends) -> NoReturn:
     refuse(ends.file.path, "its end", "no VHD footer", "the word 'conectix'", advice)
 
 
-def _is_footer(data: bytes | bytearray) -> bool:
-    return data.startswith(layout.FOOTER_COOKIE) and len(data) >= layout.OLD_FOOTER_SIZE and (
-        layout.checksum_of(data, layout.CHECKSUM_IN_FOOTER) == int.from_bytes(data[64:68], "big")
-    )
+def _footer_in(data: bytes | bytearray) -> Footer | None:
+    """The footer that ``data`` is, unchecked but for its checksum; None when it is none."""
+    if len(data) < layout.OLD_FOOTER_SIZE or not data.startswith(layout.FOOTER_COOKIE):
+        return None
+    footer = layout.unpack_footer(data)
+    return footer if footer.checksum == layout.checksum_of(data, layout.CHECKSUM_IN_FOOTER) else None
 
 
 def _check_footer(path: str, footer: Footer) -> None:
@@ -193,12 +197,12 @@ def _check_header(path: str, footer: Footer, header: Header, end: int) -> int:
     return stop
 
 
-def _span(header: Header) -> int:
+def _span(block_size: Sizes) -> Sizes:
     """Sectors that a block and its bitmap take."""
-    return (bitmap_size(header.block_size) + header.block_size) // SECTOR_SIZE
+    return (bitmap_size(block_size) + block_size) // SECTOR_SIZE
 
 
-def bitmap_size(block_size: int) -> int:
+def bitmap_size(block_size: Sizes) -> Sizes:
     """Bytes that a block's bitmap takes, in whole sectors."""
     return -(-(block_size // SECTOR_SIZE // 8) // SECTOR_SIZE) * SECTOR_SIZE
 
@@ -225,7 +229,9 @@ def _lie_apart(images: Sequence[Blocks]) -> bool:
     """True when in all images all blocks lie behind the structures, inside the file, and apart."""
     entries = np.frombuffer(b"".join([each.bat for each in images]), np.uint32)
     used = (entries != NO_ENTRY).nonzero()[0]
-    lengths, *limits = np.array([_limits(each) for each in images], np.int64).T
+    facts = [(len(each.bat), each.header.block_size, each.start, each.end) for each in images]
+    lengths, sizes, starts, ends = np.array(facts, np.int64).T
+    limits = (_span(sizes), -(-starts // SECTOR_SIZE), ends // SECTOR_SIZE - _span(sizes))
     counts = used.searchsorted(lengths.cumsum())  # of those used in the images so far
     counts[1:] -= counts[:-1]  # in each
     spans, lowest, highest = [each.repeat(counts) for each in limits]
@@ -237,12 +243,6 @@ def _lie_apart(images: Sequence[Blocks]) -> bool:
     return bool((starts[1:] - starts[:-1] >= spans[:-1]).all())
 
 
-def _limits(image: Blocks) -> tuple[int, int, int, int]:
-    """Entries in the BAT, sectors that a block takes, and between which ones it usually starts."""
-    span = _span(image.header)
-    return len(image.bat), span, -(-image.start // SECTOR_SIZE), image.end // SECTOR_SIZE - span
-
-
 def _check_blocks(image: Blocks) -> None:
     """As :func:`check_blocks_of`, for one."""
     path, footer, header, bat, start, end = image
@@ -251,7 +251,7 @@ def _check_blocks(image: Blocks) -> None:
     if not used.size:
         return
     used.sort()
-    span = _span(header)
+    span = _span(header.block_size)
     limit = end // SECTOR_SIZE - span
     last = used.item(-1)
     if last > limit:

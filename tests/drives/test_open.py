@@ -96,6 +96,18 @@ def test_all_is_closed_when_one_is_refused(damage: str, line: list[Path]) -> Non
         holder.close()
 
 
+def test_a_wrong_parent_is_told_rather_than_what_it_lacks(line: list[Path], tmp_path: Path) -> None:
+    """All layers are opened before they are checked: the lowest fault found is not the one to be told."""
+    other = tmp_path / "other"
+    other.mkdir()
+    images = deep(other, line[0], 1)
+    images[-1].replace(line[2])  # its own parent is not beside it any more, so neither fits
+    line[0].unlink()
+    with pytest.raises(ImageFormatError, match=r"3\.vhd: its parent .*2\.vhd has the id .*replaced"):
+        open_drive(line[3])
+    assert all(map(is_free, line[1:]))
+
+
 @pytest.mark.parametrize(("base", "most"), [("dynamic", 7), ("raw", 8)])
 def test_a_chain_is_only_so_deep(
     base: str, most: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
