@@ -12,11 +12,12 @@ from pcemu.cli.disk_common import (
     NEW_FORMATS,
     PATH,
     Size,
-    common,
+    common_with_parents,
     epilog,
     format_for,
     human,
     say,
+    warner,
     work,
 )
 from pcemu.drives.probe import Format
@@ -60,7 +61,7 @@ Keys of --json:
     type=Size(),
     help="Of a dynamic image or a child. [default: 2M, the parent's, or more for drives above 40 GiB]",
 )
-@common
+@common_with_parents
 def create(
     image: Path,
     size: int | None,
@@ -68,13 +69,16 @@ def create(
     parent: Path | None,
     parent_format: str | None,
     block_size: int | None,
+    allow_outside: bool,
     as_json: bool,
     quiet: bool,
 ) -> None:
     """Make IMAGE, a new drive of SIZE bytes, all zeros; or with -b a child of another image.
 
-    What is there is never written over.
+    What is there is never written over. A parent that cannot be used itself is refused.
     """
+    from pcemu.drives.create import create_differencing  # brings construct
+
     if parent is not None and form is not None:
         raise UsageError(f"{image}: a child is a differencing VHD, expected no --format; leave it out")
     if parent is None and size is None:
@@ -82,7 +86,9 @@ def create(
     with work("creating", f"run it again if {image} is not there", quiet=quiet):
         if parent is not None:
             form = "differencing"
-            _create_child(image, parent, parent_format, size, block_size)
+            known = None if parent_format is None else Format(parent_format)
+            _check_parent(image, parent, known, allow_outside, quiet)
+            create_differencing(image, parent, size=size, block_size=block_size, parent_format=known)
         else:
             form = format_for(image, form)
             assert size is not None
@@ -103,21 +109,22 @@ def _create(image: Path, form: str, size: int, block_size: int | None) -> None:
         engine.create_raw(image, size)
 
 
-def _create_child(
-    image: Path, parent: Path, parent_format: str | None, size: int | None, block_size: int | None
-) -> None:
+def _check_parent(image: Path, parent: Path, known: Format | None, allow_outside: bool, quiet: bool) -> None:
+    """Refuse a parent that could not be used with all that it is built on, as its child could not be, too."""
     from pcemu.drives.chain import MAX_OWNERS
-    from pcemu.drives.create import create_differencing
+    from pcemu.drives.open import open_drive
     from pcemu.drives.tree import ancestors_of
 
-    layers = 2 + len(ancestors_of(parent))
+    layers = 2 + len(ancestors_of(parent, allow_outside=allow_outside))
     if layers >= MAX_OWNERS:
         raise UsageError(
             f"{image}: would have {layers} layers, expected less than {MAX_OWNERS}; merge some of "
             "its parents with `pcemu disk merge`"
         )
-    known = None if parent_format is None else Format(parent_format)
-    create_differencing(image, parent, size=size, block_size=block_size, parent_format=known)
+    drive = open_drive(parent, read_only=True, format=known, allow_outside=allow_outside)
+    for text in drive.warnings:
+        warner(quiet=quiet)(text)
+    drive.close()
 
 
 def _report(image: Path, form: str, parent: Path | None, as_json: bool, quiet: bool) -> None:

@@ -71,12 +71,13 @@ def _convert(
     size = drive.sectors * SECTOR_SIZE
     parts: list[Part] = []
     if format is Format.FIXED:
-        check_size(size)
+        check_size(target, size)
         parts = [(size, new_footer(layout.TYPE_FIXED, size, layout.NO_OFFSET).pack())]
     elif format is Format.DYNAMIC:
-        check_size(size)
+        check_size(target, size)
         footer = new_footer(layout.TYPE_DYNAMIC, size, layout.FOOTER_SIZE)
-        parts = sparse_parts(footer, block_size_for(size, block_size, DEFAULT_BLOCK_SIZE), None, target)
+        block_size = block_size_for(target, size, block_size, DEFAULT_BLOCK_SIZE)
+        parts = sparse_parts(footer, block_size, None, target)
     needed = sum(extent.sectors for extent in extents(drive) if extent.source) * SECTOR_SIZE
     free = host.free_space(os.path.dirname(os.path.realpath(target)))  # noqa: PTH120
     if needed > free:

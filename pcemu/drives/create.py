@@ -55,13 +55,13 @@ class Parent(NamedTuple):
 
 def create_raw(path: str | os.PathLike[str], size: int, *, host: Host = HOST) -> None:
     """A raw image of ``size`` bytes, all zeros: a hole, where the file system has holes."""
-    check_size(size)
+    check_size(path, size)
     write_new(os.fspath(path), [], host, lambda file: file.truncate(size))
 
 
 def create_fixed(path: str | os.PathLike[str], size: int, *, host: Host = HOST) -> None:
     """A fixed VHD of ``size`` bytes, all zeros: a hole in the file, where the file system has holes."""
-    check_size(size)
+    check_size(path, size)
     footer = new_footer(layout.TYPE_FIXED, size, layout.NO_OFFSET)
     write_new(os.fspath(path), [(size, footer.pack())], host)
 
@@ -70,8 +70,8 @@ def create_dynamic(
     path: str | os.PathLike[str], size: int, *, block_size: int | None = None, host: Host = HOST
 ) -> None:
     """A dynamic VHD of ``size`` bytes, all zeros."""
-    check_size(size)
-    block_size = block_size_for(size, block_size, DEFAULT_BLOCK_SIZE)
+    check_size(path, size)
+    block_size = block_size_for(path, size, block_size, DEFAULT_BLOCK_SIZE)
     footer = new_footer(layout.TYPE_DYNAMIC, size, layout.FOOTER_SIZE)
     write_new(os.fspath(path), sparse_parts(footer, block_size, None, os.fspath(path)), host)
 
@@ -102,12 +102,13 @@ def create_differencing(
             layer.close()
     parent_size = facts.sectors * SECTOR_SIZE
     size = parent_size if size is None else size
-    check_size(size)
+    check_size(path, size)
     if size < parent_size:
         raise UsageError(
-            f"{path}: a size of {size} bytes is too small, expected the parent's {parent_size} at least"
+            f"{path}: a size of {size} bytes is too small, expected the parent's {parent_size} at least; "
+            f"leave the size out, or name a larger one"
         )
-    block_size = block_size_for(size, block_size, facts.block_size)
+    block_size = block_size_for(path, size, block_size, facts.block_size)
     footer = new_footer(layout.TYPE_DIFFERENCING, size, layout.FOOTER_SIZE)
     register(path, facts.path, host)
     parts = sparse_parts(footer, block_size, facts, path)
@@ -132,20 +133,23 @@ def facts_of(layer: FlatDrive | SparseLayer) -> Parent:
     return Parent(layer.file.path, layer.sectors, unique_id, written, block_size, fingerprint, url)
 
 
-def check_size(size: int) -> None:
+def check_size(path: str | os.PathLike[str], size: int) -> None:
+    """Refuse a size that the drive in ``path`` cannot have: UsageError."""
     if size <= 0 or size % SECTOR_SIZE or size > MAX_SIZE:
         raise UsageError(
-            f"a size of {size} bytes is not possible, expected a multiple of {SECTOR_SIZE} up to {MAX_SIZE}"
+            f"{os.fspath(path)}: a size of {size} bytes is not possible, expected a multiple of "
+            f"{SECTOR_SIZE} up to {MAX_SIZE} (2040G); name such a size"
         )
 
 
-def block_size_for(size: int, asked: int | None, usual: int) -> int:
+def block_size_for(path: str | os.PathLike[str], size: int, asked: int | None, usual: int) -> int:
     """What was asked for; else the usual one, doubled until the BAT is small."""
     if asked is not None:
         if asked & (asked - 1) or not MIN_BLOCK_SIZE <= asked <= MAX_BLOCK_SIZE:
             raise UsageError(
-                f"a block size of {asked} is not possible, expected a power of two from {MIN_BLOCK_SIZE} "
-                f"to {MAX_BLOCK_SIZE}; most programs know 524288 and 2097152 only"
+                f"{os.fspath(path)}: a block size of {asked} is not possible, expected a power of two from "
+                f"{MIN_BLOCK_SIZE} to {MAX_BLOCK_SIZE}; leave it out, or name 512K or 2M, which most "
+                f"programs know"
             )
         return asked
     while -(-size // usual) > MAX_DEFAULT_ENTRIES:

@@ -47,7 +47,7 @@ def grow(
     again. Raises ImageError or UsageError, and then nothing was changed.
     """
     path = os.path.realpath(path)
-    check_size(size)
+    check_size(path, size)
     with told(path, "resizing", "it still has its old size: mend that and run it again"):
         refuse_target(path, host)
         if facts_about(path, format, host=host).footer_lost:  # when an earlier try was cut off

@@ -142,7 +142,7 @@ def build_disk(path: Path, new: NewDisk, progress: Progress) -> str:
     It gets its name when it is whole; nothing is ever written over.
     """
     size = -(-new.size // SECTOR_SIZE) * SECTOR_SIZE
-    check_size(size)
+    check_size(path, size)
     if new.label:
         label_bytes(new.label)
     kind = new.kind
@@ -165,7 +165,8 @@ def build_disk(path: Path, new: NewDisk, progress: Progress) -> str:
         from pcemu.drives.vhd_layout import FOOTER_SIZE, TYPE_DYNAMIC
 
         footer = new_footer(TYPE_DYNAMIC, size, FOOTER_SIZE)
-        parts = sparse_parts(footer, block_size_for(size, None, DEFAULT_BLOCK_SIZE), None, str(path))
+        block_size = block_size_for(path, size, None, DEFAULT_BLOCK_SIZE)
+        parts = sparse_parts(footer, block_size, None, str(path))
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
     except OSError as error:

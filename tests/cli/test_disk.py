@@ -161,13 +161,13 @@ def test_create_a_child(ask: Ask, disk: Run) -> None:
     [
         (("a.vhd",), ["a.vhd", "SIZE"]),
         (("a.xyz", "3M"), ["a.xyz", ".vhd or .img"]),
-        (("a.vhd", "1000"), ["1000", "512"]),
-        (("a.vhd", "100T"), ["bytes is not possible"]),
+        (("a.vhd", "1000"), ["a.vhd: a size of 1000 bytes", "512", "name such"]),
+        (("a.img", "100T"), ["a.img: ", "bytes is not possible", "2040G"]),
         (("-f", "fixed", "-b", "old.vhd", "a.vhd"), ["--format"]),
         (("-f", "raw", "--block-size", "2M", "a.img", "3M"), ["--block-size"]),
         (("-f", "raw", "a.VHD", "3M"), ["taken for a damaged VHD", "name it a.img"]),
-        (("--block-size", "3M", "a.vhd", "3M"), ["block size", "power of two"]),
-        (("-b", "old.vhd", "a.vhd", "1M"), ["too small"]),
+        (("--block-size", "3M", "a.vhd", "3M"), ["a.vhd: a block size", "power of two", "leave it out"]),
+        (("-b", "old.vhd", "a.vhd", "1M"), ["too small", "leave the size out"]),
         (("old.vhd", "3M"), ["old.vhd: exists"]),
     ],
 )

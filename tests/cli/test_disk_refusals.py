@@ -280,6 +280,24 @@ def test_a_child_that_cannot_be_made_leaves_no_note(disk: Run, tmp_path: Path) -
     assert state(tmp_path) == before
 
 
+def test_no_child_is_made_of_one_that_cannot_be_used_itself(disk: Run, tmp_path: Path) -> None:
+    (tmp_path / "below").mkdir()
+    create_dynamic("base.vhd", SIZE)
+    create_differencing("below/x.vhd", "base.vhd")
+    before = state(tmp_path / "below")
+    code, _, err = disk("create", "-b", "below/x.vhd", "below/child.vhd")
+    assert code == 5 and "--allow-outside" in err
+    Path("base.vhd").rename("moved.vhd")
+    code, _, err = disk("create", "--allow-outside", "-b", "below/x.vhd", "below/child.vhd")
+    assert code == 3 and "its parent is missing" in err and "pcemu disk relink" in err
+    assert state(tmp_path / "below") == before
+    Path("moved.vhd").rename("base.vhd")
+    os.utime("base.vhd", (1_000_000_000, 1_000_000_000))
+    code, out, err = disk("create", "--allow-outside", "-b", "below/x.vhd", "below/child.vhd")
+    assert (code, out) == (0, "below/child.vhd: differencing, 3 MiB, a child of below/x.vhd\n")
+    assert "base.vhd was last written at 2001-09-09" in err
+
+
 def test_a_folder_is_no_image(disk: Run, tmp_path: Path) -> None:
     code, _, err = disk("info", tmp_path)
     assert code == 4

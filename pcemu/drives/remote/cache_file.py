@@ -91,8 +91,8 @@ def unpack_origin(data: bytes, path: str) -> Origin:
 def create_cache(path: str, origin: Origin, host: Host) -> None:
     """An empty cache for a remote image; UsageError when there is one."""
     size = origin.sectors * SECTOR_SIZE
-    check_size(size)
-    block_size = block_size_for(size, None, DEFAULT_BLOCK_SIZE)
+    check_size(path, size)
+    block_size = block_size_for(path, size, None, DEFAULT_BLOCK_SIZE)
     footer = new_footer(layout.TYPE_DIFFERENCING, size, layout.FOOTER_SIZE)
     footer = footer._replace(unique_id=origin.unique_id)
     if origin.geometry is not None:
