@@ -50,8 +50,9 @@ def relink(
         refuse_target(os.fspath(parent), host)
         file = host.open_image(child, read_only=False)
         try:
-            facts = read_facts(Ends(file))
-            if facts.footer.type != layout.TYPE_DIFFERENCING:
+            ends = Ends(file)
+            facts = read_facts(ends) if ends.have_vhd_traces() else None
+            if facts is None or facts.footer.type != layout.TYPE_DIFFERENCING:
                 raise UsageError(f"{child}: is no differencing image, expected one; it has no parent")
             found = _look_at(file, facts, os.fspath(parent), trust, parent_format, allow_outside, host)
             _write_parent(file, facts, found, host)

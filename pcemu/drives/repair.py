@@ -9,6 +9,7 @@ from pcemu.drives.lineage import StrPath, told
 from pcemu.drives.probe import Ends
 from pcemu.drives.vhd_header import read_facts
 from pcemu.drives.vhd_layout import FOOTER_SIZE, TYPE_FIXED
+from pcemu.errors import ImageFormatError
 
 
 def repair(path: StrPath, *, host: Host = HOST) -> list[str]:
@@ -27,6 +28,11 @@ def repair(path: StrPath, *, host: Host = HOST) -> list[str]:
 
 def _repair(file: HostFile) -> list[str]:
     ends = Ends(file)
+    if not ends.have_vhd_traces():
+        raise ImageFormatError(
+            f"{file.path}: has no trace of a VHD's footers or header, expected one of them; if it is a "
+            f"raw image, there is nothing to repair, else restore it from a copy"
+        )
     facts = read_facts(ends)
     if facts.footer.type == TYPE_FIXED:
         return []

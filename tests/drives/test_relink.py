@@ -116,3 +116,12 @@ def test_what_is_missing_or_in_use_is_refused(line: list[Path]) -> None:
     with pytest.raises(ImageError, match="busy"):
         relink(line[3], line[2])
     drive.close()
+
+
+def test_only_a_child_has_a_parent(line: list[Path], tmp_path: Path) -> None:
+    create_raw(raw := tmp_path / "raw.img", MIB)
+    before = files(line[0].parent)
+    for image in (raw, line[0]):
+        with pytest.raises(UsageError, match=f"{image.name}: is no differencing image, expected one"):
+            relink(image, line[1])
+    assert files(line[0].parent) == before and raw.read_bytes() == bytes(MIB)

@@ -86,3 +86,10 @@ def test_what_an_operation_was_extending_is_mended_and_a_raw_image_is_left(
     content = raw.read_bytes()
     mend_tail(str(raw), HOST)
     assert raw.read_bytes() == content
+
+
+def test_a_raw_image_is_refused_as_one_with_nothing_to_repair(tmp_path: Path) -> None:
+    (image := tmp_path / "raw.img").write_bytes(bytes(MIB))
+    with pytest.raises(ImageFormatError, match=r"raw\.img: has no trace of .*nothing to repair"):
+        repair(image)
+    assert image.read_bytes() == bytes(MIB)
