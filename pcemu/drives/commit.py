@@ -167,8 +167,8 @@ class _Commit:
         if others and not preserve:
             raise UsageError(
                 f"{self.target_path}: {names_of(others)} built on it and would change with it, expected "
-                f"{self.lineage.path} alone; discard or convert the other first, or have its sectors preserved "
-                f"(--preserve-siblings)"
+                f"{self.lineage.path} alone; discard or convert the other first, or have its sectors "
+                f"preserved (--preserve-siblings)"
             )
         total = count_sectors(self.sources)
         self._check_space(total, len(others))
