@@ -24,7 +24,7 @@ from pcemu.cli.ui import HEADLESS, TERMINAL, WINDOW, choose
 from pcemu.cli.upkeep import Upkeep
 from pcemu.drives.remote.settings import SETTINGS
 from pcemu.errors import GuestError, PcemuError, TimeoutReached, UsageError
-from pcemu.frontends.prompt import GO_ON, KEEP, Asker, Question, Reply
+from pcemu.frontends.prompt import GO_ON, KEEP, REFUSED, Asker, Question, Reply
 from pcemu.frontends.serial import SerialEnd, open_file, open_serial
 from pcemu.frontends.view import SessionEnded, View
 from pcemu.machine import DEFAULT_TIMEOUT, Machine, MachineConfig
@@ -235,7 +235,7 @@ class Runner:
     def _refuse(self, text: str) -> None:
         """Tell why what the user wanted was not done."""
         complain(text)
-        self._tell_in_view("This was not done", text)
+        self._tell_in_view(REFUSED, text)
 
     def _tell_in_view(self, title: str, text: str) -> None:
         if self._view is not None:
@@ -368,6 +368,7 @@ class Runner:
         self._upkeep.holding = view.holding
         self._outage.amid = view.amid
         self._upkeep.working = view.working
+        self._upkeep.refuse = self._refuse
 
     def _play_live(self, pc: Machine, serial: SerialEnd, view: View, disks: Sequence[SessionDisk]) -> None:
         """Run the guest in a view until the user ends the session."""

@@ -38,7 +38,7 @@ class Upkeep:
 
     ``wait`` passes some seconds and raises when the user wants to go; ``holding`` shows, in a context, why
     the guest stands still, and ``working`` also how far that is. ``reset`` presses the guest's reset button.
-    ``asker`` is None when there is nobody to ask.
+    ``asker`` is None when there is nobody to ask; ``refuse`` tells why a decision was not carried out.
     ``now`` is virtual time in seconds, and ``halted`` how much of it the processor was halted so far.
     ``checkpoint_every`` and ``ask_every`` are in virtual seconds, None for never.
     ``patience``: so many seconds of the host's time a full disk is waited for, None for ever.
@@ -82,6 +82,7 @@ class Upkeep:
         self.working: Callable[[str], AbstractContextManager[Progress]] = lambda doing: nullcontext(
             no_progress
         )
+        self.refuse: Callable[[str], None] = warn
         self.asker: Asker | None = None
         self.committed = False
         """True once this run wrote something into an image."""
@@ -172,7 +173,7 @@ class Upkeep:
                         self._tell(f"committed {amount(work.done)}; the session goes on")
             except PcemuError as error:
                 self._work.remove(work)
-                self._warn(str(error))
+                (self.refuse if isinstance(work, LiveCommit) else self._warn)(str(error))
 
     @property
     def activity(self) -> str:
@@ -192,7 +193,7 @@ class Upkeep:
                     work.wait(progress)
                 self.committed = True
             except PcemuError as error:
-                self._warn(str(error))
+                self.refuse(str(error))
 
     def finish(self) -> None:
         """End what another thread does: a commit is finished, a merge can wait for the next start."""
@@ -280,15 +281,16 @@ class Upkeep:
         changed = [disk for disk in self._disks if disk.changed]
         if self.asker is None or not changed or self._work:
             return
-        reply = self._question("Commit these changes now?", (COMMIT, LATER), changed)
+        reply = self._question("Commit these changes now?", (COMMIT, LATER), changed, sudden=True)
         if reply is not None and reply.word == COMMIT.word:
             for error in self._begin_commit(changed):
-                self._warn(str(error))
+                self.refuse(str(error))
 
     def _question(
-        self, text: str, answers: tuple[Answer, ...], changed: Sequence[SessionDisk]
+        self, text: str, answers: tuple[Answer, ...], changed: Sequence[SessionDisk], *, sudden: bool = False
     ) -> Reply | None:
         assert self.asker is not None
         found = look_at(changed)
         notes = tuple(line for _, _, lines in found for line in lines)
-        return ask_until_sure(Question(text, answers, notes, escape=LATER.word), found, self.asker)
+        question = Question(text, answers, notes, escape=LATER.word, sudden=sudden)
+        return ask_until_sure(question, found, self.asker)

@@ -33,14 +33,15 @@ from pcemu.frontends.panels import (
     work_panel,
 )
 from pcemu.frontends.picture import render, save_png
-from pcemu.frontends.prompt import Question, Reply
+from pcemu.frontends.prompt import REFUSED, Question, Reply
 from pcemu.frontends.status import Status, lights
 from pcemu.frontends.view import SessionEnded
-from pcemu.keys import Chord, keys_for_text, parse_chord
+from pcemu.keys import Chord, Key, keys_for_text, parse_chord
 
 CTRL_ALT_DEL = parse_chord("ctrl+alt+del")
 MAX_AHEAD = 0.05  # s by which keys may drive the guest ahead of real time
 MODAL_WAIT = 0.1  # s
+QUIET = 0.7  # s without a key, after which no key is meant for the guest any more
 WORK_AFTER = 0.3  # s of work that need no box
 MESSAGE_TIME = 5.0  # s
 PACE_TIME = 1.0  # s over which the pace is measured
@@ -63,6 +64,7 @@ class InteractiveView(ABC, Generic[Event]):
         self._events: deque[Event] = deque()
         self._panel: Panel | None = None
         self._on_result: Callable[[str], None] = lambda result: None
+        self._listens_from = 0.0
         self._paused = self._closing = False
         self._redraw = self._key_came = False
         self._message, self._alarm, self._message_until = "", False, 0.0
@@ -160,6 +162,7 @@ class InteractiveView(ABC, Generic[Event]):
         """Let the user do things while the guest does not run, until that is over."""
         while not until():
             self._controls.between()
+            self._listen()
             self._draw(time.monotonic())
             self._handle([] if self._events else self._take_events(MODAL_WAIT), until)
 
@@ -190,9 +193,11 @@ class InteractiveView(ABC, Generic[Event]):
             return None
 
     def tell(self, title: str, text: str) -> None:
-        """Show a text until the user put it away."""
-        with suppress(SessionEnded):
+        """Show a text until the user put it away, or wants to close the view instead."""
+        try:
             self._ask_panel(notice_panel(title, text))
+        except SessionEnded:
+            self._closing = True
 
     @contextmanager
     def working(self, doing: str) -> Iterator[Callable[[int, int], None]]:
@@ -274,7 +279,22 @@ class InteractiveView(ABC, Generic[Event]):
     def _open(self, panel: Panel, on_result: Callable[[str], None]) -> None:
         self._release_keys()
         self._panel, self._on_result = panel, on_result
+        self._listens_from = time.monotonic() + QUIET
         self._redraw = True
+
+    def _listen(self) -> None:
+        """Take keys for the panel from now on, when there were none for a while."""
+        panel = self._panel
+        if panel is not None and not panel.listens and time.monotonic() >= self._listens_from:
+            panel.listens = self._redraw = True
+
+    def _on_panel_key(self, panel: Panel, key: Key | None, text: str) -> None:
+        """The user pressed a key while ``panel`` is open."""
+        if panel.listens:
+            panel.key(key, text)
+            self._finish_panel()
+        else:
+            self._listens_from = time.monotonic() + QUIET
 
     def _close_panel(self) -> None:
         self._panel = None
@@ -353,8 +373,8 @@ class InteractiveView(ABC, Generic[Event]):
         if act is not None:
             try:
                 self.note(act())
-            except PcemuError as error:
-                self.alarm(str(error))
+            except PcemuError as error:  # a sentence that is too long for the status line
+                self._open(notice_panel(REFUSED, str(error)), lambda result: None)
 
     def _screenshot(self) -> str:
         name = datetime.now().strftime("pcemu-%Y%m%d-%H%M%S")

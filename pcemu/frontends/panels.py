@@ -53,6 +53,8 @@ class Panel:
         self.title = title
         self.choices = list(choices)
         self.result: str | None = None
+        self.listens = True
+        """False while keys may still be meant for the guest; the choices are dim then."""
         self._closable = closable
         self._lines = _wrapped(lines, MAX_LINES if choices else HEIGHT - 2)
         self._first_row = 1 + len(self._lines) + (1 if self._lines and self.choices else 0)
@@ -175,10 +177,10 @@ class Panel:
         return grid
 
     def _put_choice(self, grid: CellGrid, row: int, choice: Choice, selected: bool) -> None:
-        grid.put(row, 2, choice.label[: grid.columns - 4], TEXT if choice.enabled else OFF)
+        grid.put(row, 2, choice.label[: grid.columns - 4], TEXT if choice.enabled and self.listens else OFF)
         if selected and choice.enabled:
             grid.paint(row, 1, grid.columns - 1, CHOSEN)
-        elif choice.enabled and choice.letter:
+        elif choice.enabled and choice.letter and self.listens:
             at = choice.label.lower().find(choice.letter)
             if at >= 0:
                 grid.paint(row, 2 + at, 3 + at, HOT)
@@ -234,7 +236,9 @@ def question_panel(question: Question) -> Panel:
         for answer in question.answers
     ]
     closable = bool(question.escape)
-    return Panel("pcemu asks", _with_notes(question), choices, closable=closable, preselect=False)
+    panel = Panel("pcemu asks", _with_notes(question), choices, closable=closable, preselect=False)
+    panel.listens = not question.sudden
+    return panel
 
 
 def _with_notes(question: Question) -> list[str]:

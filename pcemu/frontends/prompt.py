@@ -27,6 +27,8 @@ DISCARD = Answer("discard", "forget the changes")
 KEEP = Answer("keep", "go on with them another time")
 BRANCH = Answer("branch", "save them as an image of their own", needs="name of the new image")
 GO_ON = Answer("go on", "back to the guest (Escape)")
+REFUSED = "This was not done"
+"""The title over a sentence that says why."""
 
 
 @dataclass(frozen=True)
@@ -34,13 +36,15 @@ class Question:
     """``text`` says what is asked; ``notes`` are lines that help to decide.
 
     ``escape``: the word of the answer that leaves everything as it is, which Escape gives; "" when there is
-    none, and an answer must be chosen on purpose.
+    none, and an answer must be chosen on purpose. ``sudden``: the user has not called for the question, and
+    may be typing for the guest.
     """
 
     text: str
     answers: tuple[Answer, ...]
     notes: tuple[str, ...] = ()
     escape: str = ""
+    sudden: bool = False
 
     def answer(self, typed: str) -> Answer | None:
         """The answer that ``typed`` is, or begins alone; None when there is none, or several."""

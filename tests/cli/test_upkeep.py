@@ -163,6 +163,7 @@ def test_the_user_is_asked_at_intervals_and_may_commit(desk: Desk) -> None:
     upkeep.after_step()
     assert "1 sector" in desk.questions[0].notes[0]
     assert desk.questions[0].escape == "later"
+    assert desk.questions[0].sudden, "keys may come that are meant for the guest"
     desk.replies = [Reply("commit")]
     desk.now = 180.0
     steps_until(upkeep, lambda: bool(desk.said))

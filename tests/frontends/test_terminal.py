@@ -121,6 +121,13 @@ class Session:
             assert time.monotonic() < deadline, f"{condition!r} did not come:\n{self.text}"
             self.read(0.05)
 
+    def listens(self) -> bool:
+        """True when the panel's choices are not dim."""
+        for row, line in enumerate(self.screen.display):
+            if "║ Commit write" in line:
+                return self.screen.buffer[row][line.index("║ Commit write") + 2].fg == "brightcyan"
+        return False
+
     def end(self) -> int:
         """Wait for the end; the exit code."""
         deadline = time.monotonic() + 120
@@ -211,9 +218,11 @@ def test_the_user_is_asked_at_intervals(tmp_path: Path) -> None:
     with Session("--ask-every", "30s", "--pace", "max", path, rows=25, columns=80) as session:
         session.press("x")
         session.until(interval)
+        session.until(session.listens)
         session.press("\x1b")
         session.until(lambda: interval not in session.text)
         session.until(interval)
+        session.until(session.listens)
         session.press("c")
         session.until("the session goes on")
         session.press("a")
@@ -488,7 +497,9 @@ def test_a_full_speed_guest_takes_keys_too(tmp_path: Path) -> None:
 
 
 def test_the_serial_port_on_a_pty(tmp_path: Path) -> None:
-    source = READY + """
+    source = (
+        READY
+        + """
         mov ax, 0x00E3          ; 9600 baud, 8 bits
         xor dx, dx
         int 0x14
@@ -503,6 +514,7 @@ def test_the_serial_port_on_a_pty(tmp_path: Path) -> None:
         int 0x14
         jmp wait_for_byte
     """
+    )
     with Session("--serial", "pty", image(tmp_path / "serial.img", source)) as session:
         session.until("COM1 is ")
         name = session.text.partition("COM1 is ")[2].split()[0]

@@ -149,8 +149,7 @@ class TerminalView(InteractiveView[Event]):
             if chord == HOST_KEY:
                 self._on_second_host_key()
             elif chord:
-                self._panel.key(chord[-1], name if len(name) == 1 else "")
-                self._finish_panel()
+                self._on_panel_key(self._panel, chord[-1], name if len(name) == 1 else "")
         elif chord == HOST_KEY:
             self._do(Action.MENU)
         elif chord == NO_KEY:
@@ -166,12 +165,12 @@ class TerminalView(InteractiveView[Event]):
             self._fingers.strike(HOST_KEY)
 
     def _on_paste(self, text: str) -> None:
-        if self._panel is None:
+        panel = self._panel
+        if panel is None:
             self._type(text)
         else:
             for character in text:
-                self._panel.key(None, character)
-            self._finish_panel()
+                self._on_panel_key(panel, None, character)
 
     # -- actions ----------------------------------------------------------------------------------------
 

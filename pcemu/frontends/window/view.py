@@ -112,8 +112,7 @@ class WindowView(InteractiveView[Event]):
     def _on_key_down(self, event: KeyDown) -> None:
         key = SCANCODES.get(event.scancode)
         if self._panel is not None:
-            self._panel.key(key, event.text)
-            self._finish_panel()
+            self._on_panel_key(self._panel, key, event.text)
         elif key is not None and (not self._paused or key is HOST_KEY or self._host.down):
             # On a board without Latin letters the place of the key decides.
             self._host.press(key, event.label or str(key))

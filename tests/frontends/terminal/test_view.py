@@ -262,6 +262,43 @@ def test_the_guest_goes_on_where_it_was_when_the_end_was_a_mistake(desk: Desk) -
     assert desk.codes().hex(" ") == "32 f0 32"
 
 
+def test_a_question_nobody_called_for_takes_no_keys_that_are_still_meant_for_the_guest(
+    desk: Desk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(interactive, "QUIET", 0.5)
+    desk.keys("e")
+    desk.terminal.waiting += [KeyTyped(key) for key in ("c", "d", "enter", "b", "esc")] + [Pasted("commit")]
+    heard = []
+
+    def between() -> None:
+        panel = desk.view._panel
+        if panel is not None and panel.listens and not desk.terminal.waiting:
+            heard.append(desk.text)
+            desk.terminal.waiting.append(KeyTyped("d"))
+
+    desk.on_between = between
+    sudden = Question("Now?", (COMMIT, DISCARD), escape=DISCARD.word, sudden=True)
+    assert desk.view.ask(sudden) == Reply(DISCARD.word)
+    assert len(heard) == 1
+    assert "Now?" in heard[0]
+
+
+def test_why_something_was_not_done_is_told_in_full(desk: Desk) -> None:
+    desk.send(HOST)
+    desk.keys("k")
+    assert "This was not done" in desk.text
+    assert "no more checkpoints" in desk.text
+    desk.keys("enter")
+    assert "no more checkpoints" not in desk.text
+
+
+def test_who_closes_the_view_while_a_text_is_shown_ends_the_session(desk: Desk) -> None:
+    desk.terminal.waiting.append(HungUp())
+    desk.view.tell("This was not done", "no more checkpoints")
+    with pytest.raises(SessionEnded):
+        desk.view.update()
+
+
 def test_what_an_answer_needs_is_told_as_it_was_written(desk: Desk) -> None:
     needs = "which, such as C:\\SAVES\\**"
     seen = []
