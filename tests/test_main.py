@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import subprocess
 import sys
 import tomllib
@@ -57,3 +58,15 @@ def test_closed_standard_streams_do_no_harm(closed: str, tmp_path: Path) -> None
     )
     assert (done.returncode, done.stderr) == (0, "")
     assert image.read_bytes() == before
+
+
+@pytest.mark.skipif(shutil.which("bash") is None, reason="needs bash")
+def test_bash_completes_with_what_the_help_says(tmp_path: Path) -> None:
+    (script := tmp_path / "pcemu").write_text(f'#!/bin/sh\nexec "{sys.executable}" -m pcemu "$@"\n')
+    script.chmod(0o755)
+    environment = os.environ | {"PATH": f"{tmp_path}:{os.environ['PATH']}", "PYTHONPATH": str(ROOT)}
+    told = subprocess.run(["pcemu", "--help"], env=environment, capture_output=True, text=True, check=True)
+    (line,) = [line for line in told.stdout.splitlines() if "_PCEMU_COMPLETE" in line]
+    code = f'{line}\nCOMP_WORDS=(pcemu disk co) COMP_CWORD=2; _pcemu_completion; echo "${{COMPREPLY[@]}}"'
+    done = subprocess.run(["bash", "-c", code], env=environment, capture_output=True, text=True)
+    assert done.stdout.split() == ["commit", "convert", "compare", "compact"], done.stderr

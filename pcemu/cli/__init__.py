@@ -25,13 +25,22 @@ COMMANDS = {
     "session": ("pcemu.cli.session", "Look at what runs changed, and decide later."),
 }
 
+EPILOG = """
+Exit codes: 0 done, 2 wrong usage, 3 no such image, 4 not a usable image, 5 image busy or not accessible,
+6 the guest cannot go on, 7 the timeout was reached, 130 interrupted.
+
+\b
+The Tab key completes commands, options and names of disks with this in ~/.bashrc:
+  eval "$(_PCEMU_COMPLETE=bash_source pcemu)"
+and with zsh_source in ~/.zshrc, or fish_source in fish.
+"""
+
 
 @click.command(
     cls=LazyGroup,
     lazy=COMMANDS,
     context_settings={"help_option_names": ["-h", "--help"]},
-    epilog="Exit codes: 0 done, 2 wrong usage, 3 no such image, 4 not a usable image, 5 image busy or not "
-    "accessible, 6 the guest cannot go on, 7 the timeout was reached, 130 interrupted.",
+    epilog=EPILOG,
 )
 @click.version_option(__version__, prog_name="pcemu")
 def cli() -> None:
