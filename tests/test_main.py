@@ -67,6 +67,6 @@ def test_bash_completes_with_what_the_help_says(tmp_path: Path) -> None:
     environment = os.environ | {"PATH": f"{tmp_path}:{os.environ['PATH']}", "PYTHONPATH": str(ROOT)}
     told = subprocess.run(["pcemu", "--help"], env=environment, capture_output=True, text=True, check=True)
     (line,) = [line for line in told.stdout.splitlines() if "_PCEMU_COMPLETE" in line]
-    code = f'{line}\nCOMP_WORDS=(pcemu disk co) COMP_CWORD=2; _pcemu_completion; echo "${{COMPREPLY[@]}}"'
-    done = subprocess.run(["bash", "-c", code], env=environment, capture_output=True, text=True)
+    asked = 'COMP_WORDS=(pcemu disk co); COMP_CWORD=2; _pcemu_completion pcemu; echo "${COMPREPLY[@]}"'
+    done = subprocess.run(["bash", "-c", f"{line}\n{asked}"], env=environment, capture_output=True, text=True)
     assert done.stdout.split() == ["commit", "convert", "compare", "compact"], done.stderr
