@@ -135,7 +135,7 @@ class OnExit:
 
     def _branch(self, name: str, changed: Sequence[SessionDisk]) -> None:
         for number, disk in enumerate(changed, 1):
-            its_name = name if len(changed) == 1 else f"{name}-{number}"
+            its_name = _branch_name(name, number, len(changed))
             changes = disk.changes
             with self._working(f"Saving the changes as {its_name}") as bar:
                 path = disk.session.branch(its_name, undisturbed(bar, self._interrupts))
@@ -154,6 +154,18 @@ class OnExit:
     def _say(self, text: str) -> None:
         if not self._quiet:
             note(text)
+
+
+def refuse_branch(disks: Sequence[SessionDisk], wish: Reply) -> None:
+    """UsageError at once for a branch whose name would be refused at the end."""
+    if wish.word == BRANCH.word:
+        for number, disk in enumerate(disks, 1):
+            disk.session.branch_path(_branch_name(wish.text, number, len(disks)))
+
+
+def _branch_name(name: str, number: int, count: int) -> str:
+    """The name of the branch of one of several disks, which are counted from 1 on."""
+    return name if count == 1 else f"{name}-{number}"
 
 
 def undisturbed(bar: Progress, interrupts: Interrupts) -> Progress:

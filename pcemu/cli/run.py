@@ -89,7 +89,7 @@ To complete options with Tab in bash: eval "$(_PCEMU_COMPLETE=bash_source pcemu)
 """.replace("\\b\n", AS_IT_IS)
 
 MAX_SCALE = 16
-INTERVAL = re.compile(r"(?:(\d+(?:\.\d+)?)h)?(?:(\d+(?:\.\d+)?)m)?(?:(\d+(?:\.\d+)?)s?)?")
+INTERVAL = re.compile(r"(?:(\d+(?:\.\d+)?)h)?(?:(\d+(?:\.\d+)?)m(?:in)?)?(?:(\d+(?:\.\d+)?)(?:s|sec)?)?")
 LONGEST = 1e9  # s; thirty years
 FIRST_YEAR, LAST_YEAR = 1980, 2099  # what DOS can count
 

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 from pcemu.cli.asking import TerminalAsker
 from pcemu.cli.begin import begin
 from pcemu.cli.disks import SessionDisk, open_disks
-from pcemu.cli.on_exit import OnExit, ask_at_end
+from pcemu.cli.on_exit import OnExit, ask_at_end, refuse_branch
 from pcemu.cli.outage import Outage
 from pcemu.cli.output import complain, held, note, result, spoken
 from pcemu.cli.outputs import refuse_images
@@ -134,6 +134,7 @@ class Runner:
                 return 0
             with self._leaving_as_found(disks):
                 refuse_images(options.outputs)
+                refuse_branch(disks, self._wish)
                 serial = open_serial(options.serial, self._on_sink_error)
                 stack.callback(serial.close)
                 pc = self._machine(disks, serial, stack)

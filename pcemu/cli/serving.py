@@ -17,7 +17,7 @@ from pcemu.cli.asking import TerminalAsker
 from pcemu.cli.begin import begin
 from pcemu.cli.control_socket import Control
 from pcemu.cli.disks import SessionDisk, session_folder
-from pcemu.cli.on_exit import OnExit
+from pcemu.cli.on_exit import OnExit, refuse_branch
 from pcemu.cli.outage import Outage
 from pcemu.cli.output import note, result
 from pcemu.cli.signals import Interrupted, Interrupts
@@ -130,6 +130,7 @@ class Serving:
         for path in paths:
             disks.append(ServedDisk(path, options.session, self._host, options.allow_outside))
             stack.callback(disks[-1].close)
+        refuse_branch(disks, options.on_exit)
         begin(disks, None, self._interrupts, self._say, quiet=options.quiet)
 
     def _tls(self) -> ssl.SSLContext | None:

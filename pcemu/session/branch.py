@@ -5,12 +5,13 @@ from __future__ import annotations
 import contextlib
 import os
 from collections.abc import Sequence
+from pathlib import Path
 
 from pcemu.drives.create import facts_of, new_footer, sparse_parts
 from pcemu.drives.drive import SECTOR_SIZE
 from pcemu.drives.facts import facts_about
 from pcemu.drives.hostfile import Host, HostFile
-from pcemu.drives.lineage import Progress
+from pcemu.drives.lineage import Progress, told
 from pcemu.drives.newfile import abandoned, exists, is_temporary, remove_abandoned, write_new
 from pcemu.drives.probe import Ends
 from pcemu.drives.raw import FlatDrive
@@ -23,7 +24,7 @@ from pcemu.errors import UsageError
 
 
 def branch_path(image: str, name: str, host: Host) -> str:
-    """Where a branch is saved: ``name`` as a path, or in the image's folder; UsageError when it is taken.
+    """Where a branch is saved: ``name`` as a path, or in the image's folder; UsageError when that cannot be.
 
     The image on a server has no folder: then it is the present one.
     """
@@ -32,9 +33,13 @@ def branch_path(image: str, name: str, host: Host) -> str:
         raise UsageError(f"{name!r}: is no name for a branch, expected one such as before-install")
     if "." not in bare:
         bare += ".vhd"
+    if folder and not Path(folder).is_dir():
+        raise UsageError(f"{folder}: no such folder, expected one to save the branch in; make it first")
     beside = os.curdir if facts_about(image, host=host).url else os.path.dirname(image)  # noqa: PTH120
     path = os.path.join(folder or beside, bare)  # noqa: PTH118
-    if exists(path, host):
+    with told(path, "looking whether that exists", "take another name"):
+        taken = exists(path, host)
+    if taken:
         raise UsageError(f"{path}: exists, expected a new name for the branch; take another")
     return path
 

@@ -318,12 +318,16 @@ class Session(SessionDrives):
         refuse_children(self.folder, names, self.host)
         self._remove_all(self._journal, names)
 
+    def branch_path(self, name: str) -> str:
+        """Where :meth:`branch` saves; UsageError for a name that is none, or taken."""
+        return branch_path(self.image, name, self.host)
+
     def branch(self, name: str, progress: Progress = no_progress) -> str:
         """Save all that was written as a child of the image; its path. The image stays as it was.
 
         ``name`` may be a path; a bare name is taken to be in the image's folder, with ``.vhd``.
         """
-        path = branch_path(self.image, name, self.host)
+        path = self.branch_path(name)
         self._refuse_half()
         self._close_drive()
         self.recover()

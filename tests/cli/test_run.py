@@ -140,6 +140,25 @@ def test_the_image_changes_in_a_commit_alone(run: Run, tmp_path: Path) -> None:
     assert len(data) == 1 << 20
 
 
+def test_a_name_that_is_taken_is_refused_before_the_session(run: Run, tmp_path: Path) -> None:
+    disk = image(tmp_path / "disk.img", WRITER)
+    (tmp_path / "saved.vhd").touch()
+    code, out, err = run(*WRITE, "--on-exit", "branch:saved", disk)
+    assert (code, out) == (2, "")
+    assert "saved.vhd: exists" in err
+    assert not Path(f"{disk}.pcemu").exists()
+
+
+@pytest.mark.parametrize(
+    ("text", "seconds"), [("90", 90), ("90s", 90), ("10m", 600), ("10min", 600), ("1h30m5sec", 5405)]
+)
+def test_lengths_of_time(text: str, seconds: float) -> None:
+    from pcemu.cli.run import run as command
+
+    context = command.make_context("run", ["--ask-every", text])
+    assert context.params["ask_every"] == seconds
+
+
 def test_a_session_that_changed_nothing_says_nothing(run: Run, tmp_path: Path) -> None:
     disk = image(tmp_path / "disk.img", READY + IDLE)
     assert run("--until", "R", disk)[2] == ""
@@ -264,6 +283,8 @@ def test_a_commit_waits_for_no_other_session(run: Run, tmp_path: Path) -> None:
         (("--on-exit", "forget"), "branch:NAME"),
         (("--on-exit", "branch:"), "branch:NAME"),
         (("--on-exit", "commit:x"), "branch:NAME"),
+        (("--on-exit", "branch:.x"), "no name for a branch"),
+        (("--on-exit", "branch:/nowhere/x"), "/nowhere: no such folder"),
         (("--checkpoint-every", "soon"), "1h"),
         (("--ask-every", "0"), "1h"),
         (("--session", "a/b"), "session's name"),
