@@ -8,7 +8,7 @@ from pcemu.drives.changes import ADDED, DELETED, KINDS, MODIFIED, RENAMED, Chang
 from pcemu.drives.drive import SECTOR_SIZE
 
 SIGNS = {ADDED: "+", MODIFIED: "~", DELETED: "-", RENAMED: ">"}
-MAX_FILES = 12
+MAX_FILES = 10
 MAX_PROBLEMS = 3
 
 
