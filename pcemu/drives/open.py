@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from pcemu.drives.chain import Chain
     from pcemu.drives.parents import Place
     from pcemu.drives.sparse import SparseLayer
-    from pcemu.drives.vhd_header import Blocks
+    from pcemu.drives.vhd_header import Structures
 
 Identity = tuple[int, int]
 
@@ -64,28 +64,31 @@ def open_layers(
         from pcemu.drives.intents import refuse_target  # as few images have something pending
 
         refuse_target(os.fspath(path), host)
-    layer = open_layer(os.fspath(path), read_only, format, host)
-    if isinstance(layer, FlatDrive):
-        return [layer]
-    return _with_parents(layer, allow_outside, writable, host)
+    image = _open_image(os.fspath(path), read_only, format, host)
+    return [image] if isinstance(image, FlatDrive) else _with_parents(image, allow_outside, writable, host)
 
 
-def open_layer(
-    path: str,
-    read_only: bool,
-    format: Format | None,
-    host: Host,
-    *,
-    is_file: bool = False,
-    later: list[Blocks] | None = None,
-) -> FlatDrive | SparseLayer:
-    """Open one image without its parents.
+def open_layer(path: str, read_only: bool, format: Format | None, host: Host) -> FlatDrive | SparseLayer:
+    """Open one image without its parents."""
+    image = _open_image(path, read_only, format, host)
+    if isinstance(image, FlatDrive):
+        return image
+    from pcemu.drives.vhd import layers_of
 
-    ``is_file`` is as in :meth:`Host.open_image`, ``later`` as in :func:`pcemu.drives.vhd_header.read_facts`.
-    """
+    try:
+        return layers_of([image])[0]
+    except BaseException:
+        image.file.close()
+        raise
+
+
+def _open_image(
+    path: str, read_only: bool, format: Format | None, host: Host, *, is_file: bool = False
+) -> FlatDrive | Structures:
+    """A flat image, or the structures of another; ``is_file`` is as in :meth:`Host.open_image`."""
     file = host.open_image(path, read_only=read_only, is_file=is_file)
     try:
-        return _layer_in(file, format, host, later)
+        return _image_in(file, format, host)
     except OSError as error:
         file.close()
         raise ImageAccessError(f"{path}: cannot be read: {error.strerror}; check its disk") from error
@@ -94,31 +97,26 @@ def open_layer(
         raise
 
 
-def _layer_in(
-    file: HostFile, format: Format | None, host: Host, later: list[Blocks] | None
-) -> FlatDrive | SparseLayer:
+def _image_in(file: HostFile, format: Format | None, host: Host) -> FlatDrive | Structures:
     if format is Format.RAW:
         return RawDrive.on(file)
     ends = Ends(file)
     if format is None and is_raw(ends):
         return RawDrive.on(file)
-    from pcemu.drives import vhd  # brings construct: slow to import
+    from pcemu.drives import vhd, vhd_header, vhd_layout  # bring construct: slow to import
 
-    layer = vhd.open_vhd(ends, later)
-    if isinstance(layer, vhd.SparseLayer) and layer.is_cache:
+    image = vhd_header.read_structures(ends)
+    if vhd_layout.LOCATOR_CACHE in dict(image.locators):
         from pcemu.drives.remote.drive import open_cached
-        from pcemu.drives.vhd_header import check_blocks_of
 
-        check_blocks_of(later or ())  # what it has is served from now on
-        return open_cached(layer, host)
-    if format is not None and (found := vhd.TYPE_NAMES[layer.footer.type]) != format:
-        layer.close()
+        return open_cached(vhd.layers_of([image])[0], host)
+    if format is not None and (found := vhd_layout.TYPE_NAMES[image.footer.type]) != format:
         raise ImageFormatError(f"{file.path}: is a {found} VHD, expected {format}; leave the format out")
-    return layer
+    return image if image.header is not None else vhd.FixedVhd(file, image.footer)
 
 
 def _with_parents(
-    head: SparseLayer, allow_outside: bool, writable: Callable[[Identity], bool], host: Host
+    head: Structures, allow_outside: bool, writable: Callable[[Identity], bool], host: Host
 ) -> list[FlatDrive | SparseLayer]:
     """The layers from the ultimate parent up to ``head``; all are closed when one is refused."""
     line = _Line(head, allow_outside, host)
@@ -126,13 +124,12 @@ def _with_parents(
         try:
             line.open(writable)
         except ImageError:
-            line.check()  # that a parent is the wrong one is told rather than what is wrong with its own
+            line.layers()  # that a parent is the wrong one is told rather than what is wrong with its own
             raise
-        line.check()
+        return line.layers()[::-1]
     except BaseException:
-        close_all([layer.file for layer in line.layers])
+        close_all([image.file for image in line.images])
         raise
-    return line.layers[::-1]
 
 
 class _Line:
@@ -141,11 +138,10 @@ class _Line:
     That takes less time than to open and check one after the other, as the processor's caches are small.
     """
 
-    def __init__(self, head: SparseLayer, allow_outside: bool, host: Host) -> None:
-        self.layers: list[FlatDrive | SparseLayer] = [head]
-        self._children = [head]
+    def __init__(self, head: Structures, allow_outside: bool, host: Host) -> None:
+        self.images: list[FlatDrive | Structures] = [head]
+        self._sparse = [head]
         self._places: list[Place] = []  # of the parents
-        self._bats: list[Blocks] = []
         self._allow_outside = allow_outside
         self._host = host
 
@@ -153,14 +149,15 @@ class _Line:
         """Open the parents; ``writable`` is as in :func:`open_layers`."""
         from pcemu.drives import parents
         from pcemu.drives.chain import MAX_OWNERS
+        from pcemu.drives.vhd_layout import TYPE_DIFFERENCING
 
-        child = self._children[0]
+        child = self._sparse[0]
         seen = {child.file.identity}
         folder = parents.real_folder(os.path.realpath(child.file.path))
-        while child.is_child:
-            if len(self.layers) >= MAX_OWNERS:
+        while child.footer.type == TYPE_DIFFERENCING:
+            if len(self.images) >= MAX_OWNERS:
                 raise ImageFormatError(
-                    f"{self._children[0].file.path}: has {len(self.layers)} layers and more, "
+                    f"{self._sparse[0].file.path}: has {len(self.images)} layers and more, "
                     f"expected at most {MAX_OWNERS}; merge some"
                 )
             place = parents.find_parent(child, folder, allow_outside=self._allow_outside, host=self._host)
@@ -172,26 +169,27 @@ class _Line:
             seen.add(place.identity)
             kind = None if parents.fingerprint_kept(child) is None else Format.RAW
             read_only = not writable(place.identity)
-            parent = open_layer(
-                place.path, read_only, kind, self._host, is_file=place.is_file, later=self._bats
-            )
-            self.layers.append(parent)
+            parent = _open_image(place.path, read_only, kind, self._host, is_file=place.is_file)
+            self.images.append(parent)
             self._places.append(place)
             if isinstance(parent, FlatDrive):
                 break
-            self._children.append(parent)
+            self._sparse.append(parent)
             child, folder = parent, place.folder
 
-    def check(self) -> None:
-        """Refuse parents that are not the right ones, hold half of a commit, or have damaged BATs."""
+    def layers(self) -> list[FlatDrive | SparseLayer]:
+        """What :meth:`open` opened, refused when a parent is not the one or holds half of a commit."""
         from pcemu.drives import intents, parents
-        from pcemu.drives.vhd_header import check_blocks_of
+        from pcemu.drives.vhd import layers_of
 
+        children = layers_of(self._sparse)
+        layers: list[FlatDrive | SparseLayer] = [*children]
+        layers += [image for image in self.images if isinstance(image, FlatDrive)]
         ids = []
-        for child, parent, place in zip(self._children, self.layers[1:], self._places, strict=False):
+        for child, parent, place in zip(children, layers[1:], self._places, strict=False):
             ids.append(child.unique_id)
             intent = intents.read_intent(place.real, self._host)
             if intent is not None:
                 intents.refuse_half(place.real, intent, ids)
             parents.check_parent(child, parent, parents.fingerprint_kept(child), intent)
-        check_blocks_of(self._bats)
+        return layers

@@ -29,12 +29,15 @@ from pcemu.drives.intents import COMMIT, Intent
 from pcemu.drives.raw import FlatDrive
 from pcemu.drives.remote.address import is_url
 from pcemu.drives.sparse import SparseLayer
+from pcemu.drives.vhd_header import Structures
 from pcemu.drives.vhd_layout import Locator
 from pcemu.errors import ImageAccessError, ImageFormatError, ImageNotFoundError, UsageError
 
 RELINK = "name it with `pcemu disk relink`"
 ADDRESS = "address"
 SHARE_MARKS = ("\\\\", "//")
+
+Child = SparseLayer | Structures
 
 
 class Claim(NamedTuple):
@@ -60,8 +63,9 @@ def real_folder(path: str) -> str:
     return os.path.realpath(os.path.dirname(path))  # noqa: PTH120
 
 
-def claims_of(child: SparseLayer, folder: str) -> Iterator[Claim]:
+def claims_of(child: Child, folder: str) -> Iterator[Claim]:
     """What a child says of its parent's place, in the order to try."""
+    assert child.header is not None
     for code, data in child.locators:
         if code == layout.LOCATOR_RELATIVE:
             text = _wide(data)
@@ -80,7 +84,7 @@ def claims_of(child: SparseLayer, folder: str) -> Iterator[Claim]:
             yield Claim("file URL", url, _url_path(url))
 
 
-def find_parent(child: SparseLayer, folder: str, *, allow_outside: bool, host: Host = HOST) -> Place:
+def find_parent(child: Child, folder: str, *, allow_outside: bool, host: Host = HOST) -> Place:
     """The file that is to be the parent.
 
     Raises ImageNotFoundError when nothing is where the child says, and ImageAccessError when something may
@@ -155,7 +159,7 @@ def _inside(path: str, folder: str) -> bool:
         return False
 
 
-def _place_beside(child: SparseLayer, folder: str, host: Host) -> Place | None:
+def _place_beside(child: Child, folder: str, host: Host) -> Place | None:
     """A file beside the child, as usual: found without asking the host about every folder on the way."""
     text = next((_wide(data) for code, data in child.locators if code == layout.LOCATOR_RELATIVE), "")
     start, slash, name = text.partition("\\")
@@ -204,7 +208,7 @@ def _url_path(url: str) -> str | None:
     return os.path.normpath(unquote(parts.path, errors="surrogateescape")) if parts.path else None
 
 
-def fingerprint_kept(child: SparseLayer) -> Fingerprint | None:
+def fingerprint_kept(child: Child) -> Fingerprint | None:
     """What the raw parent looked like when the child was made; None for a child of a VHD."""
     for code, data in child.locators:
         if code == layout.LOCATOR_FINGERPRINT:

@@ -6,14 +6,14 @@ A fixed VHD is a raw image with a footer behind it. Dynamic and differencing one
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from pcemu.drives.drive import SECTOR_SIZE, Geometry
 from pcemu.drives.hostfile import HostFile
-from pcemu.drives.probe import Ends
 from pcemu.drives.raw import FlatDrive
-from pcemu.drives.sparse import SparseLayer as SparseLayer
-from pcemu.drives.vhd_header import Blocks, VhdFacts, footer_geometry, read_facts
-from pcemu.drives.vhd_layout import TYPE_FIXED
-from pcemu.drives.vhd_layout import TYPE_NAMES as TYPE_NAMES
+from pcemu.drives.sparse import SparseLayer
+from pcemu.drives.vhd_header import Structures, facts_of, footer_geometry
+from pcemu.drives.vhd_layout import Footer
 
 MAX_CHS_SECTORS = 65535 * 16 * 255
 
@@ -21,9 +21,9 @@ MAX_CHS_SECTORS = 65535 * 16 * 255
 class FixedVhd(FlatDrive):
     """A drive on an open fixed VHD, whose footer is never written."""
 
-    def __init__(self, file: HostFile, facts: VhdFacts) -> None:
-        self.footer = facts.footer
-        super().__init__(file, self.footer.current_size // SECTOR_SIZE, footer_geometry(self.footer))
+    def __init__(self, file: HostFile, footer: Footer) -> None:
+        self.footer = footer
+        super().__init__(file, footer.current_size // SECTOR_SIZE, footer_geometry(footer))
 
     @property
     def unique_id(self) -> bytes:
@@ -31,10 +31,9 @@ class FixedVhd(FlatDrive):
         return self.footer.unique_id
 
 
-def open_vhd(ends: Ends, later: list[Blocks] | None = None) -> FixedVhd | SparseLayer:
-    """The image in an open file; ImageFormatError when it is damaged. ``later`` is :func:`read_facts`'s."""
-    facts = read_facts(ends, later)
-    return (FixedVhd if facts.footer.type == TYPE_FIXED else SparseLayer)(ends.file, facts)
+def layers_of(images: Sequence[Structures]) -> list[SparseLayer]:
+    """Dynamic and differencing images whose structures were read; ImageFormatError when one is damaged."""
+    return [SparseLayer(image.file, facts) for image, facts in zip(images, facts_of(images), strict=True)]
 
 
 def vhd_geometry(sectors: int) -> Geometry:

@@ -15,6 +15,7 @@ import numpy as np
 
 from pcemu.drives import vhd_layout as layout
 from pcemu.drives.drive import Geometry
+from pcemu.drives.hostfile import HostFile
 from pcemu.drives.probe import Ends
 from pcemu.drives.vhd_layout import (
     BAT_ENTRY_SIZE,
@@ -32,23 +33,46 @@ MIN_BLOCK_SIZE = 4096
 MAX_BLOCK_SIZE = 256 << 20
 MAX_BAT_ENTRIES = 1 << 23
 MAX_LOCATOR_SIZE = 1 << 16
-MAX_LATER = 1 << 11  # entries of a BAT that waits to be checked with others
+MAX_TOGETHER = 1 << 11  # entries of a BAT that is checked with others
 FAR_APART = 33  # bits to shift an image's number by, so that its sectors are nowhere near the next image's
 Sizes = TypeVar("Sizes", int, np.ndarray[tuple[int], np.dtype[np.int64]])
 NO_ENTRY = np.uint32(NO_BLOCK)  # numpy compares with it faster than with a Python integer
 DAMAGED = "the file is damaged: restore it from a copy"
 
 
-class VhdFacts(NamedTuple):
-    """What an image's footer and header say, checked."""
+class Structures(NamedTuple):
+    """What an image's footer and header say, checked; its BAT is not read yet."""
 
+    ends: Ends
     footer: Footer
     header: Header | None  # None for a fixed image
     locators: list[tuple[bytes, bytes]]  # code and data, of a differencing image
+    start: int  # byte behind the last structure: blocks usually come after it
+    end: int  # byte before which all blocks must end: the tail footer's place, or the end of the file
+    tail_lost: bool  # the footer at the end is lost, this one is the copy at the start
+
+    @property
+    def file(self) -> HostFile:
+        """The image."""
+        return self.ends.file
+
+    @property
+    def copy_stale(self) -> bool:
+        """True when the footer's copy at the start is another one, or none."""
+        ends, length = self.ends, min(FOOTER_SIZE, self.ends.size - self.end)
+        return not self.tail_lost and ends.read(0, length) != ends.read(self.end, length)
+
+
+class VhdFacts(NamedTuple):
+    """What an image's structures say, checked; as in :class:`Structures` but for the end."""
+
+    footer: Footer
+    header: Header | None
+    locators: list[tuple[bytes, bytes]]
     bat: array[int] | None  # None for a fixed image
     end: int  # where the structures and data end, and the tail footer begins or should
-    tail_lost: bool  # the footer at the end is lost, this one is the copy at the start
-    copy_stale: bool = False  # the copy at the start is another one, or none
+    tail_lost: bool
+    copy_stale: bool = False
 
 
 class Blocks(NamedTuple):
@@ -67,56 +91,65 @@ def refuse(path: str, field: str, found: object, expected: object, advice: str =
     raise ImageFormatError(f"{path}: {field} is {found}, expected {expected}; {advice}")
 
 
-def read_facts(ends: Ends, later: list[Blocks] | None = None) -> VhdFacts:
-    """Read and check the footer and, for a dynamic or differencing image, its header, locators and BAT.
+def read_facts(ends: Ends) -> VhdFacts:
+    """Read and check the footer and, for a dynamic or differencing image, its header, locators and BAT."""
+    return facts_of([read_structures(ends)])[0]
 
-    With ``later`` the caller checks what is then in there, by :func:`check_blocks_of`, before any use.
-    """
-    path = ends.file.path
+
+def read_structures(ends: Ends) -> Structures:
+    """As :func:`read_facts`, all but the BAT; for who has many images, and gives all to :func:`facts_of`."""
     for offset, length in ends.footer_places():
-        data = ends.read(offset, length)
-        footer = _footer_in(data)
+        footer = _footer_in(ends.read(offset, length))
         if footer is not None:
-            _check_footer(path, footer)
-            facts = _facts(ends, footer, offset, later, tail_lost=False)
-            stale = facts.header is not None and ends.read(0, len(data)) != data
-            return facts._replace(copy_stale=True) if stale else facts
+            return _structures(ends, footer, offset, tail_lost=False)
     footer = _footer_in(ends.read(0, min(FOOTER_SIZE, ends.size)))
     if footer is None:
         _refuse_footer(ends)
+    return _structures(ends, footer, ends.size, tail_lost=True)
+
+
+def _structures(ends: Ends, footer: Footer, end: int, *, tail_lost: bool) -> Structures:
+    path = ends.file.path
     _check_footer(path, footer)
-    if footer.type == layout.TYPE_FIXED:  # has no copy at its start, so this is a sector of its data
-        refuse(path, "its end", "no VHD footer", "one as the fixed VHD has that is in its first sector")
-    return _facts(ends, footer, ends.size, later, tail_lost=True)
-
-
-def _facts(
-    ends: Ends, footer: Footer, end: int, later: list[Blocks] | None, *, tail_lost: bool
-) -> VhdFacts:
     if footer.type == layout.TYPE_FIXED:
+        if tail_lost:  # a fixed image has no copy at its start, so this is a sector of its data
+            expected = "one as the fixed VHD has that is in its first sector"
+            refuse(path, "its end", "no VHD footer", expected)
         if footer.current_size > end:
-            found, expected = f"{footer.current_size} bytes", f"at most {end}, as the file has"
-            refuse(ends.file.path, "the disk's size", found, expected)
-        return VhdFacts(footer, None, [], None, end, tail_lost)
+            found = f"{footer.current_size} bytes"
+            refuse(path, "the disk's size", found, f"at most {end}, as the file has")
+        return Structures(ends, footer, None, [], 0, end, tail_lost)
     header, start = _read_header(ends, footer, end)
-    bat = _read_bat(ends, header)
-    blocks = Blocks(ends.file.path, footer, header, bat, start, end)
-    if later is None or len(bat) > MAX_LATER:
-        _check_blocks(blocks)
-    else:
-        later.append(blocks)
     locators = [
         (each.code, bytes(ends.read(each.data_offset, each.data_length)))
         for each in _locators(footer, header)
     ]
     if not ends.file.read_only and layout.LOCATOR_CACHE in dict(locators):
         raise ImageAccessError(
-            f"{ends.file.path}: is the cache of an image on a server, which is read-only, expected another "
+            f"{path}: is the cache of an image on a server, which is read-only, expected another "
             f"image to write to; save changes as a branch, or convert it to an image of its own"
         )
+    return Structures(ends, footer, header, locators, start, end, tail_lost)
+
+
+def facts_of(images: Sequence[Structures]) -> list[VhdFacts]:
+    """Read the BATs of images, and check them."""
+    bats = [None if each.header is None else _read_bat(each.ends, each.header) for each in images]
+    check_blocks_of([
+        Blocks(each.file.path, each.footer, each.header, bat, each.start, each.end)
+        for each, bat in zip(images, bats, strict=True)
+        if each.header is not None and bat is not None
+    ])
+    return list(map(_facts, images, bats))
+
+
+def _facts(image: Structures, bat: array[int] | None) -> VhdFacts:
+    _, footer, header, locators, _, end, tail_lost = image
+    if header is None or bat is None:
+        return VhdFacts(footer, None, [], None, end, tail_lost)
     if tail_lost:
         end = end_of_structures(footer, header, bat)
-    return VhdFacts(footer, header, locators, bat, end, tail_lost)
+    return VhdFacts(footer, header, locators, bat, end, tail_lost, image.copy_stale)
 
 
 def _refuse_footer(ends: Ends) -> NoReturn:
@@ -220,8 +253,10 @@ def check_blocks_of(images: Sequence[Blocks]) -> None:
 
     When all are as usual one look is enough: for small BATs numpy's price is by the call, not by the entry.
     """
-    if images and not _lie_apart(images):
-        for image in images:
+    small = [each for each in images if len(each.bat) <= MAX_TOGETHER]
+    fine = bool(small) and _lie_apart(small)
+    for image in images:
+        if not fine or len(image.bat) > MAX_TOGETHER:
             _check_blocks(image)
 
 

@@ -7,9 +7,11 @@ from pathlib import Path
 import pytest
 
 from pcemu.drives.hostfile import HOST
-from pcemu.drives.probe import Ends
+from pcemu.drives.open import open_layer
+from pcemu.drives.probe import Format
+from pcemu.drives.raw import FlatDrive
 from pcemu.drives.sparse import SparseLayer
-from pcemu.drives.vhd import FixedVhd, open_vhd, vhd_geometry
+from pcemu.drives.vhd import FixedVhd, vhd_geometry
 from pcemu.errors import ImageFormatError
 from tests.drives.independent_vhd import chs, make_fixed, make_sparse
 from tests.drives.small_images import MIB
@@ -18,9 +20,9 @@ ID = bytes(range(16))
 SECTORS = {0: b"a" * 512, 2047: b"z" * 512}
 
 
-def opened(path: Path, content: bytes) -> FixedVhd | SparseLayer:
+def opened(path: Path, content: bytes, format: Format | None = None) -> FlatDrive | SparseLayer:
     path.write_bytes(content)
-    return open_vhd(Ends(HOST.open_image(str(path), read_only=False)))
+    return open_layer(str(path), False, format, HOST)
 
 
 def test_a_fixed_image_is_its_data_without_the_footer(tmp_path: Path) -> None:
@@ -51,7 +53,7 @@ def test_the_others_are_layers(tmp_path: Path) -> None:
 
 def test_what_is_none_is_refused(tmp_path: Path) -> None:
     with pytest.raises(ImageFormatError, match="no VHD footer"):
-        opened(tmp_path / "disk.img", bytes(MIB))
+        opened(tmp_path / "disk.img", bytes(MIB), Format.FIXED)
 
 
 @pytest.mark.parametrize(
