@@ -14,6 +14,7 @@ from pcemu.errors import ImageAccessError, ImageError, ImageFormatError
 
 if TYPE_CHECKING:
     from pcemu.drives.chain import Chain
+    from pcemu.drives.fingerprint import Fingerprint
     from pcemu.drives.parents import Place
     from pcemu.drives.sparse import SparseLayer
     from pcemu.drives.vhd_header import Structures
@@ -142,6 +143,7 @@ class _Line:
         self.images: list[FlatDrive | Structures] = [head]
         self._sparse = [head]
         self._places: list[Place] = []  # of the parents
+        self._kept: list[Fingerprint | None] = []  # what their children know of them
         self._allow_outside = allow_outside
         self._host = host
 
@@ -167,11 +169,13 @@ class _Line:
                     f"expected another image; {parents.RELINK}"
                 )
             seen.add(place.identity)
-            kind = None if parents.fingerprint_kept(child) is None else Format.RAW
+            kept = parents.fingerprint_kept(child)
+            kind = None if kept is None else Format.RAW
             read_only = not writable(place.identity)
             parent = _open_image(place.path, read_only, kind, self._host, is_file=place.is_file)
             self.images.append(parent)
             self._places.append(place)
+            self._kept.append(kept)
             if isinstance(parent, FlatDrive):
                 break
             self._sparse.append(parent)
@@ -186,10 +190,10 @@ class _Line:
         layers: list[FlatDrive | SparseLayer] = [*children]
         layers += [image for image in self.images if isinstance(image, FlatDrive)]
         ids = []
-        for child, parent, place in zip(children, layers[1:], self._places, strict=False):
+        for child, parent, place, kept in zip(children, layers[1:], self._places, self._kept, strict=False):
             ids.append(child.unique_id)
             intent = intents.read_intent(place.real, self._host)
             if intent is not None:
                 intents.refuse_half(place.real, intent, ids)
-            parents.check_parent(child, parent, parents.fingerprint_kept(child), intent)
+            parents.check_parent(child, parent, kept, intent)
         return layers
