@@ -160,6 +160,8 @@ def _convert(
 @click.command(epilog=COMPARE_EPILOG)
 @click.argument("first", type=DISK)
 @click.argument("second", type=DISK)
+@click.option("-f", "--format", "form", type=click.Choice(FORMATS), help="FIRST's. [default: as it looks]")
+@click.option("-F", "--second-format", type=click.Choice(FORMATS), help="SECOND's. [default: as it looks]")
 @click.option("-s", "--strict", is_flag=True, help="Drives of different sizes differ.")
 @common_with_parents
 @click.pass_context
@@ -168,6 +170,8 @@ def compare(
     /,
     first: Path,
     second: Path,
+    form: str | None,
+    second_format: str | None,
     strict: bool,
     allow_outside: bool,
     as_json: bool,
@@ -180,9 +184,18 @@ def compare(
     from pcemu.drives import compare as engine
     from pcemu.drives.drive import SECTOR_SIZE
 
+    formats = (
+        None if form is None else Format(form),
+        None if second_format is None else Format(second_format),
+    )
     with work("comparing", "they were not compared to the end", quiet=quiet) as progress:
         found = engine.compare(
-            first, second, allow_outside=allow_outside, progress=progress, warn=warner(quiet=quiet)
+            first,
+            second,
+            formats=formats,
+            allow_outside=allow_outside,
+            progress=progress,
+            warn=warner(quiet=quiet),
         )
     sizes = [sectors * SECTOR_SIZE for sectors in found.sectors]
     same = found.same_content and not (strict and sizes[0] != sizes[1])

@@ -12,6 +12,7 @@ from pcemu.drives.drive import SECTOR_SIZE, Drive
 from pcemu.drives.hostfile import HOST, Host
 from pcemu.drives.lineage import Progress, StrPath, Warn, no_progress, no_warning, told
 from pcemu.drives.open import open_drive
+from pcemu.drives.probe import Format
 from pcemu.drives.transfer import BUFFER_SIZE
 
 
@@ -34,16 +35,22 @@ def compare(
     first: StrPath,
     second: StrPath,
     *,
+    formats: tuple[Format | None, Format | None] = (None, None),
     allow_outside: bool = False,
     progress: Progress = no_progress,
     warn: Warn = no_warning,
     host: Host = HOST,
 ) -> Comparison:
-    """Compare two images, with all that they are built on. Raises ImageError."""
+    """Compare two images, with all that they are built on. Raises ImageError.
+
+    Their ``formats`` are told from the content where they are None.
+    """
     with told(first, "comparing", "mend that and run it again"):
-        one = open_drive(first, read_only=True, allow_outside=allow_outside, host=host)
+        one = open_drive(first, read_only=True, format=formats[0], allow_outside=allow_outside, host=host)
         try:
-            two = open_drive(second, read_only=True, allow_outside=allow_outside, host=host)
+            two = open_drive(
+                second, read_only=True, format=formats[1], allow_outside=allow_outside, host=host
+            )
             try:
                 for text in dict.fromkeys([*one.warnings, *two.warnings]):
                     warn(text)

@@ -593,6 +593,18 @@ def test_compare(disk: Run, ask: Ask) -> None:
     assert disk("compare", "a.img", "nowhere.img")[0] == 3
 
 
+def test_compare_takes_images_for_what_it_is_told(disk: Run) -> None:
+    assert disk("create", "-q", "-f", "fixed", "a.vhd", "3M")[0] == 0
+    Path("a.vhd").with_suffix(".img").write_bytes(bytes(3 * MIB))
+    assert disk("compare", "a.vhd", "a.img")[0] == 0
+    for arguments in (("-f", "raw", "a.vhd", "a.img"), ("-F", "raw", "a.img", "a.vhd")):
+        code, out, _ = disk("compare", *arguments)
+        sizes = " and ".join(str(Path(name).stat().st_size) for name in arguments[2:])
+        assert (code, out) == (1, f"they differ, first in sector 6144; their sizes differ: {sizes} bytes\n")
+    code, _, err = disk("compare", "-f", "dynamic", "a.vhd", "a.img")
+    assert code == 4 and "a.vhd: is a fixed VHD, expected dynamic" in err
+
+
 # -- interrupted --------------------------------------------------------------------------------------
 
 
