@@ -74,7 +74,9 @@ def _decide(
     notes = tuple(line for _, _, lines in found for line in lines)
     text = "The last session was interrupted. What becomes of its changes?"
     commit = () if any(disk.remote for disk in asked) else (COMMIT,)
-    reply = ask_until_sure(Question(text, (RESUME, *commit, DISCARD, BRANCH), notes), found, asker)
+    # Sudden, as who types ahead means the guest.
+    question = Question(text, (RESUME, *commit, DISCARD, BRANCH), notes, sudden=True)
+    reply = ask_until_sure(question, found, asker)
     if reply is None:
         interrupts.check()
     if reply is None or reply.word == RESUME.word:
