@@ -102,10 +102,12 @@ def _look_at_child(child: Child, family: Family, allow_outside: bool, host: Host
     if child.parent is None:
         return _orphan(child.path, Kind.MISSING, child.missing, host)
     name = child.parent.path
-    if allow_outside or _may_be_opened(child, host):
+    opened = child if allow_outside else read_child(child.path, host, allow_outside=False)
+    if opened is not None and opened.parent is not None:  # of several places maybe another one
+        name = opened.parent.path
         raw = Format.RAW if child.kept is not None else None
         try:
-            parent = facts_about(child.parent.path, raw, host=host)
+            parent = facts_about(name, raw, host=host)
             name = parent.url or name  # of a cache people do not know where it lies
             right = fits(child, parent, look_at(parent.path, host) if raw else None)
         except ImageError as error:
@@ -117,11 +119,6 @@ def _look_at_child(child: Child, family: Family, allow_outside: bool, host: Host
         text = f"nothing was written to it since it was made on {name}; it can be discarded"
         return _orphan(child.path, Kind.EMPTY, text, host)
     return None
-
-
-def _may_be_opened(child: Child, host: Host) -> bool:
-    found = read_child(child.path, host, allow_outside=False)
-    return found is not None and found.parent is not None
 
 
 def _orphan(path: str, kind: Kind, text: str, host: Host) -> Orphan:

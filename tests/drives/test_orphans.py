@@ -16,6 +16,7 @@ from pcemu.drives.orphans import Kind, Orphan, orphans_in, remove_leftovers
 from pcemu.drives.relink import relink
 from pcemu.errors import UsageError
 from tests.drives.small_images import MIB, Opening, files, read, write
+from tests.drives.test_parents import point_to
 
 LEFT = ".9.vhd.0123abcd.new"
 
@@ -56,6 +57,18 @@ def test_a_raw_parent_that_was_written(tmp_path: Path) -> None:
     assert orphans_in(tmp_path) == []
     write(tmp_path / "base.img", 0, 1)
     assert one_in(tmp_path).kind is Kind.CHANGED
+
+
+def test_of_several_places_one_outside_is_not_looked_into(line: list[Path]) -> None:
+    """A trap in front, and behind it the parent, where it may be opened."""
+    (trap := line[0].parent.parent / "trap").write_bytes(bytes(MIB))
+    point_to(line[1], [(b"W2ru", "..\\trap".encode("utf-16-le"))], "0.vhd")
+    host = Host(calls := Opening())
+    assert orphans_in(line[0].parent, host=host) == []
+    assert str(trap) not in calls.opened
+    (orphan,) = orphans_in(line[0].parent, allow_outside=True, host=host)
+    assert (orphan.path, orphan.kind) == (str(line[1]), Kind.CHANGED)
+    assert str(trap) in calls.opened
 
 
 def test_a_parent_outside_is_looked_into_only_when_that_is_allowed(line: list[Path]) -> None:
