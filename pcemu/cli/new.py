@@ -9,7 +9,7 @@ import click
 
 from pcemu.cli.disk_common import DISK, PATH, Size, common, epilog, human, say, work
 from pcemu.errors import UsageError
-from pcemu.library.names import path_for_new
+from pcemu.library.names import path_for_new, resolve_disk
 
 EPILOG = epilog("""
 Examples:
@@ -61,7 +61,7 @@ def new(
     path = Path(target) if is_path else path_for_new(target)
     if is_path and path.suffix.lower() not in (".img", ".vhd", ".raw"):
         raise UsageError(f"{target}: expected a name without dots, or a path that ends in .img or .vhd")
-    files = None if system is None else read_system(system)
+    files = None if system is None else read_system(resolve_disk(system))
     items = [] if from_folder is None else collect(from_folder)
     wanted = NewDisk(size, items, files, label, None if fat is None else int(fat))
     with work("writing", "nothing was made; run it again", quiet=quiet) as progress:

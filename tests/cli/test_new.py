@@ -208,3 +208,10 @@ def test_freedos_boots_from_it(
         pc.run(2)
     check(disks / "boot.img")
     assert run("mtype", "-i", f"{disks / 'boot.img'}@@{START}", "::/second.txt") == "hello\r\n"
+
+
+def test_a_system_that_was_not_downloaded_yet_is_told_how_to_be(pcemu: Run, disks: Path) -> None:
+    code, _, err = pcemu("new", "boot", "--system", "freedos")
+    assert code == 3
+    assert "`pcemu get freedos` downloads it" in err
+    assert not disks.exists()
