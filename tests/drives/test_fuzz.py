@@ -8,6 +8,7 @@ is read by the independent reader too, now and then, and must be the same.
 
 from __future__ import annotations
 
+import contextlib
 import os
 import random
 import signal
@@ -21,9 +22,12 @@ from typing import Any, NoReturn
 import pytest
 
 from pcemu.drives.create import create_differencing
+from pcemu.drives.facts import facts_about
 from pcemu.drives.hostfile import Host, SystemCalls
 from pcemu.drives.open import open_drive
+from pcemu.drives.orphans import orphans_in
 from pcemu.drives.probe import probe
+from pcemu.drives.tree import tree_of
 from pcemu.errors import ImageError
 from tests.drives.independent_vhd import (
     SECTOR,
@@ -42,6 +46,8 @@ SECTORS = 64
 TOO_LONG = 60  # seconds for one image
 MEMORY = 256 << 20  # bytes that one image may take
 COMPARE_EVERY = 16
+LOOK_EVERY = 32
+LINKED = "/etc/group"  # no image says so, but a link in the folder: who looks around there follows it
 
 INTERESTING = (
     *range(9), 255, 256, 511, 512, 513, 1024, 1536, 2048, 4096, 0x7FFFFFFF, 0x80000000, 0xFF000000,
@@ -102,6 +108,9 @@ class Fuzzer:
         calls = GuardedCalls(folder)
         calls.images = {str(folder / name) for name in self.good}
         self.host = Host(calls)
+        looking = GuardedCalls(folder)
+        looking.images = {*calls.images, LINKED}
+        self.looking = Host(looking)
         self.files = {name: os.open(folder / name, os.O_RDWR) for name in self.good}
         self.outcomes: Counter[str] = Counter()
 
@@ -145,7 +154,17 @@ class Fuzzer:
                     self.compare(drive, head.name)
             finally:
                 drive.close()
+        if number % LOOK_EVERY == 1:
+            self.look(head)
         self.fill(name, self.good[name])
+
+    def look(self, image: Path) -> None:
+        """What only tells of images, and of all others in the folder."""
+        self.outcomes["looked at"] += 1
+        orphans_in(self.folder, host=self.looking)
+        with contextlib.suppress(ImageError):
+            facts_about(image, host=self.looking)
+            tree_of(image, host=self.looking)
 
     def read(self, drive: Any) -> None:
         """The drive's start, end and middle."""
@@ -195,7 +214,7 @@ def make_images(folder: Path) -> dict[str, bytes]:
     good = {name: (folder / name).read_bytes() for name in names}
     os.mkfifo(folder / "pipe")
     (folder / "folder").mkdir()
-    (folder / "link").symlink_to("/etc/passwd")
+    (folder / "link").symlink_to(LINKED)
     return good
 
 
