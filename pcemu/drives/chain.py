@@ -7,11 +7,11 @@ Asking every layer for every sector would make reads slower with each layer. So 
 unit of the drive (2 MiB, or the smallest block of the layers) who owns each of its sectors, worked out when
 the unit is first touched and kept right by writes::
 
-    map[unit] = (owners, start, places, length)
+    map[unit] = (places, owners, start, length)
+        places    the places of each 8 sectors, for the usual 4 KiB request: NOWHERE when owners differ, and
+                  NOWHERE or none for those that are not all inside the drive
         owners    one byte per sector, the number of its layer; None when one layer has them all
         start     the place of the unit's first sector when one layer has them all
-        places    the places of each 8 sectors, for the usual 4 KiB request; NOWHERE when owners differ, and
-                  for those that are not all inside the drive
         length    bytes of the unit that are inside the drive
 
 A *place* is an offset in a layer's file, a multiple of 512, plus the number of the layer. Zeros that nobody
@@ -47,12 +47,10 @@ NO_LAYER = -1
 FEW_UNITS = 64  # of which each is looked at
 NOWHERE = -1 << 40  # still negative when offsets inside a unit are added
 LAYER_OF_PLACE = SECTOR_SIZE - 1
-OFFSET_OF_PLACE = -SECTOR_SIZE
 GRAIN = 8
 GRAIN_SIZE = GRAIN * SECTOR_SIZE
-NO_PLACES = array("q")
 
-Unit = tuple["bytearray | None", int, "array[int]", int]
+Unit = tuple["array[int] | range", "bytearray | None", int, int]
 Layer = SparseLayer | Drive
 
 
@@ -145,32 +143,34 @@ class Chain:
     def read(self, lba: int, buffer: bytearray | memoryview) -> None:
         """Fill ``buffer`` from sector ``lba`` on; ValueError outside the drive, OSError from the host."""
         size = len(buffer)
-        unit = self._map.get(lba >> self._unit_shift)
-        if unit is not None:
-            owners, start, places, length = unit
-            if owners is not None and size == GRAIN_SIZE and not lba & 7:
-                place = places[(lba & self._unit_mask) >> 3]
+        try:
+            if size == GRAIN_SIZE and not lba & 7:
+                place = self._map[lba >> self._unit_shift][0][(lba & self._unit_mask) >> 3]
             else:
-                at = (lba & self._unit_mask) << 9
-                if at + size > length or size & 511:
-                    place = NOWHERE
-                elif owners is None:
-                    place = start + at
-                elif (at & 4095) + size <= GRAIN_SIZE:
-                    place = places[at >> 12] + (at & 4095)
-                else:
-                    first, count = at >> 9, size >> 9
-                    owner = owners[first]
-                    one = owners.count(owner, first, first + count) == count
-                    place = self._place(owner, lba) if one else NOWHERE
+                place = self._place_of(lba, size)
             if place >= 0:
-                try:
-                    fd = self._fds[place & LAYER_OF_PLACE]
-                    if self._preadv(fd, (buffer,), place & OFFSET_OF_PLACE) == size:
-                        return
-                except InterruptedError:
-                    pass
+                layer = place & LAYER_OF_PLACE
+                preadv = self._preadv  # calling it as a method takes Python longer
+                if preadv(self._fds[layer], (buffer,), place - layer) == size:
+                    return
+        except (LookupError, InterruptedError):  # not in the map, or not all inside the drive
+            pass
         self._read_runs(lba, memoryview(buffer))
+
+    def _place_of(self, lba: int, size: int) -> int:
+        """Where a request lies; NOWHERE when not in one piece. KeyError when its unit is not in the map."""
+        places, owners, start, length = self._map[lba >> self._unit_shift]
+        at = (lba & self._unit_mask) << 9
+        if at + size > length or size & 511:
+            return NOWHERE
+        if owners is None:
+            return start + at
+        if (at & 4095) + size <= GRAIN_SIZE:
+            return places[at >> 12] + (at & 4095)
+        first, count = at >> 9, size >> 9
+        owner = owners[first]
+        one = owners.count(owner, first, first + count) == count
+        return self._place(owner, lba) if one else NOWHERE
 
     def _place(self, number: int, lba: int) -> int:
         """Where a layer has a sector; of one that is NOWHERE, too, the number is told."""
@@ -301,7 +301,7 @@ class Chain:
 
     def _unit_runs(self, unit: Unit, lba: int, first: int, stop: int) -> Iterator[Run]:
         """The runs of sectors ``first`` to before ``stop`` of a unit; ``lba`` is the first one's."""
-        owners, start, _, _ = unit
+        _, owners, start, _ = unit
         edges = [first, stop]
         if owners is not None:
             part = np.frombuffer(owners, np.uint8)[first:stop]
@@ -347,10 +347,10 @@ class Chain:
             shares.append((self._nobody, wanted))
         starts = [self._place(number, lba) for number, _ in shares]
         if len(shares) == 1:
-            return None, starts[0], NO_PLACES, inside * SECTOR_SIZE
+            return _of_one(starts[0], inside)
         owners, places = _owners_and_places(shares, starts, count)
         _end(places, inside)
-        return owners, NOWHERE, places, inside * SECTOR_SIZE
+        return places, owners, NOWHERE, inside * SECTOR_SIZE
 
     def _take_over(self, lba: int, end: int) -> None:
         """The head has just got the sectors from ``lba`` to before ``end``."""
@@ -376,20 +376,21 @@ class Chain:
         head = self._head
         assert isinstance(head, SparseLayer)
         base = index << self._unit_shift
+        places, owners, old, length = unit
         start = self._place(self._number, base)
-        if start < 0 or unit[1] == start:  # zeros over zeros, not written; all was the head's before
+        if start < 0 or old == start:  # zeros over zeros, not written; all was the head's before
             return unit
-        beyond = self._unit_sectors - (unit[3] >> 9)
+        inside = length // SECTOR_SIZE
+        beyond = self._unit_sectors - inside
         if head.owned(base, self._unit_sectors) == self._full_unit >> beyond << beyond:
-            return None, start, NO_PLACES, unit[3]
-        owners, old, places, length = unit
-        if owners is None:
+            return _of_one(start, inside)
+        if owners is None or isinstance(places, range):
             owners = bytearray((old & LAYER_OF_PLACE,)) * self._unit_sectors
             places = _consecutive(old, 0, self._unit_sectors // GRAIN)
         for first, stop in zip(edges[::2], edges[1::2], strict=True):
             self._mark(owners, places, start, first, stop)
-        _end(places, length // SECTOR_SIZE)
-        return owners, NOWHERE, places, length
+        _end(places, inside)
+        return places, owners, NOWHERE, length
 
     def _mark(self, owners: bytearray, places: array[int], start: int, first: int, stop: int) -> None:
         """Some sectors of a unit are the head's now, whose place it is at ``start``."""
@@ -434,6 +435,12 @@ def _owners_and_places(
     alike = (rows == rows[:, :1]).all(axis=1)
     places = offsets[rows[:, 0]] + np.arange(0, count * SECTOR_SIZE, GRAIN_SIZE)
     return bytearray(owners.tobytes()), array("q", np.where(alike, places, NOWHERE).tobytes())
+
+
+def _of_one(start: int, inside: int) -> Unit:
+    """A unit with ``inside`` sectors, which one layer has, or nobody, from the place ``start`` on."""
+    length = inside * SECTOR_SIZE
+    return range(start, start + length - GRAIN_SIZE + 1, GRAIN_SIZE), None, start, length
 
 
 def _end(places: array[int], inside: int) -> None:

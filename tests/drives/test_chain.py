@@ -70,9 +70,11 @@ def test_runs_tell_layer_and_place(child: Path) -> None:
     drive.close()
 
 
-@pytest.mark.parametrize("late", [False, True])
-def test_4_kib_that_begin_inside_the_drive_and_end_outside_are_refused(late: bool, tmp_path: Path) -> None:
-    """In a unit that several own, too, where 4 KiB are read without a look at each sector."""
+@pytest.mark.parametrize(("late", "mixed"), [(False, True), (True, True), (True, False)])
+def test_4_kib_that_begin_inside_the_drive_and_end_outside_are_refused(
+    late: bool, mixed: bool, tmp_path: Path
+) -> None:
+    """Whether one layer has the last unit or several: 4 KiB are read without a look at each sector."""
     sectors = 100 * 8 + 3
     create_dynamic(tmp_path / "base.vhd", sectors * 512)  # its block goes on behind the drive's end
     base = open_drive(tmp_path / "base.vhd")
@@ -82,11 +84,15 @@ def test_4_kib_that_begin_inside_the_drive_and_end_outside_are_refused(late: boo
     drive = open_chain(tmp_path / "child.vhd")
     if late:
         drive.read(0, bytearray(512))  # the map has the unit before the head gets its share
-    drive.write(3, b"\x02" * 512)
+    if mixed:
+        drive.write(3, b"\x02" * 512)
     drive.read(0, bytearray(4096))
     for lba in (800, 808, 1 << 20):
         with pytest.raises(ValueError, match="outside"):
             drive.read(lba, bytearray(4096))
+    buffer = bytearray(4096)
+    drive.read(792, buffer)
+    assert buffer == b"\x01" * 4096
     buffer = bytearray(3 * 512)
     drive.read(800, buffer)
     assert buffer == b"\x01" * 3 * 512
