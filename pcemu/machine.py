@@ -106,17 +106,24 @@ class Machine:
 
     ::
 
-        with Machine(MachineConfig(disks=[RawDrive("freedos.img")])) as pc:
+        with Session("freedos.img") as session:
+            pc = Machine(MachineConfig(disks=[session.start()]))
             pc.run_until_text("C:\\\\>")
             pc.type("dir\\n")
             pc.run_until_text("bytes free")
             print(pc.screen.text)
+            session.discard()
     """
 
     def __init__(self, config: MachineConfig | None = None) -> None:
         self.config = config = config or MachineConfig()
         if len(config.disks) > MAX_DISKS:
             raise UsageError(f"{len(config.disks)} disks were given; the machine takes up to {MAX_DISKS}")
+        for disk in config.disks:
+            if disk is not None and not hasattr(disk, "sectors"):
+                raise UsageError(
+                    f"{disk!r} is no drive; expected what Session(PATH).start() gives, or open_drive(PATH)"
+                )
         if config.pace not in PACES:
             raise UsageError(f"unknown pace {config.pace!r}; expected {' or '.join(PACES)}")
         if not 1 <= config.mips <= MAX_MIPS:
@@ -292,7 +299,7 @@ class Machine:
     def run_until_text(self, text: str, timeout: float = DEFAULT_TIMEOUT) -> None:
         """Run until the screen shows ``text``; after :meth:`type`, in what appeared since its last key."""
         try:
-            self.run_until(lambda: text in self.fresh_text, timeout)
+            self.run_until(lambda: self.shows(text), timeout)
         except TimeoutReached:
             raise TimeoutReached(
                 f"the screen did not show {text!r} within {timeout:g} s of virtual time; "
@@ -335,6 +342,13 @@ class Machine:
             if lines[: len(kept)] == kept:
                 return "\n".join(lines[len(kept) :])
         return "\n".join(lines)
+
+    def shows(self, text: str) -> bool:
+        """True when ``text`` is in :attr:`fresh_text`; a blank at its end may be an empty cell."""
+        fresh = self.fresh_text
+        if text.endswith(" "):
+            fresh = "\n".join(line.ljust(self.screen.columns) for line in fresh.split("\n"))
+        return text in fresh
 
     def _remember_screen(self) -> None:
         screen = self.screen

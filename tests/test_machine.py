@@ -254,6 +254,18 @@ def test_the_screen_is_the_same_object_until_it_changes() -> None:
         assert "x" not in before.line(before.cursor.row)
 
 
+def test_a_blank_behind_a_prompt_may_be_an_empty_cell() -> None:
+    with Booted(ECHO) as pc:
+        pc.run_until_text("Hard disk")
+        pc.type("Name? x")
+        pc.run_until_text("Name? ")
+        assert pc.shows("Name? x ")
+        assert not pc.shows("Name? y")
+        assert not pc.shows("Name?  ")
+        with pytest.raises(TimeoutReached):
+            pc.run_until_text("Name ", timeout=0.1)
+
+
 def test_a_screenshot_is_a_png(tmp_path: Path) -> None:
     with Booted(ECHO) as pc:
         pc.run_until_text("Hard disk")
@@ -584,6 +596,7 @@ def test_foreign_firmware_is_spared_what_its_guests_ask_again_and_again(bios: Pa
         ({"mips": 0}, "0 MIPS were asked for; give 1 to 200"),
         ({"mips": 201}, "201 MIPS"),
         ({"disks": [None] * 5}, "5 disks were given; the machine takes up to 4"),
+        ({"disks": ["dos.img"]}, r"'dos.img' is no drive; expected what Session\(PATH\).start\(\) gives"),
         ({"bios": Path("no-such.rom")}, "no-such.rom: this ROM cannot be read: No such file"),
         ({"bios": Path(__file__)}, r"test_machine\.py: the system ROM has \d+ bytes; expected 64, 128"),
         ({"bios": OWN_ROM, "vgabios": Path(__file__)}, r"test_machine\.py: this is no adapter ROM: it has"),

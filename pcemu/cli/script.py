@@ -58,7 +58,7 @@ class Until:
     def play(self, pc: Machine, timeout: float) -> None:
         """Return when the text appeared since the last typed key."""
         try:
-            pc.run_until(lambda: self.text in pc.fresh_text, timeout)
+            pc.run_until(lambda: pc.shows(self.text), timeout)
         except TimeoutReached:
             raise TimeoutReached(
                 f"--until {self.text!r}: the screen did not show it within {timeout:g} s of virtual time; "

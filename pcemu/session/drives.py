@@ -10,6 +10,7 @@ from pcemu.drives.changes import Changes, changed_runs, compare
 from pcemu.drives.raw import FlatDrive
 from pcemu.drives.sparse import SparseLayer
 from pcemu.drives.transfer import count_sectors
+from pcemu.errors import UsageError
 from pcemu.session.files import open_session
 from pcemu.session.record import SessionRecord
 
@@ -21,8 +22,9 @@ class SessionDrives(SessionRecord):
 
     @property
     def drive(self) -> Chain:
-        """The drive for the guest; the same object for as long as the session runs."""
-        assert self._drive is not None, "the session was not started"
+        """The drive for the guest; the same object for as long as the session runs. UsageError before."""
+        if self._drive is None:
+            raise UsageError("the session has no drive before its start() was called; call that first")
         return self._drive
 
     @property

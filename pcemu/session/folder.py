@@ -148,11 +148,15 @@ class SessionFolder:
                     self._lock = file
                     return
             except ImageAccessError:
-                who = ", ".join(map(str, holders(file.fd))) or "unknown"
+                found = holders(file.fd)
+                who = ", ".join(map(str, found)) or "unknown"
                 file.close()
+                how = "end that, or commit from its menu"
+                if os.getpid() in found:
+                    how = "that is this one: close the Session that has it"
                 raise ImageAccessError(
                     f"{self.image}: its session {self.name!r} is in use by process {who}, expected it free; "
-                    f"end that, or commit from its menu, or take another session (--session NAME)"
+                    f"{how}, or take another session (--session NAME)"
                 ) from None
             file.close()  # removed by the one before, who was just leaving
         raise ImageAccessError(f"{self.lock_path}: is replaced again and again; try again later")

@@ -389,9 +389,17 @@ def test_a_commit_that_could_not_begin_is_not_pending(image: Path) -> None:
 def test_one_session_belongs_to_one_process(image: Path) -> None:
     with Session(image) as session:
         session.start()
-        with pytest.raises(ImageAccessError, match=rf"in use by process {os.getpid()}.*--session NAME"):
+        with pytest.raises(
+            ImageAccessError,
+            match=rf"in use by process {os.getpid()}, expected it free; that is this one.*--session NAME",
+        ):
             Session(image)
         session.discard()
+
+
+def test_a_session_that_was_not_started_has_no_drive(image: Path) -> None:
+    with Session(image) as session, pytest.raises(UsageError, match=r"start\(\) was called"):
+        session.drive  # noqa: B018
 
 
 @pytest.mark.parametrize("name", ["", "../x", "a/b", "a.b", "x" * 40, "-a"])
