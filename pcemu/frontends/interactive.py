@@ -41,7 +41,7 @@ from pcemu.keys import Chord, Key, keys_for_text, parse_chord
 CTRL_ALT_DEL = parse_chord("ctrl+alt+del")
 MAX_AHEAD = 0.05  # s by which keys may drive the guest ahead of real time
 MODAL_WAIT = 0.1  # s
-QUIET = 0.7  # s without a key, after which no key is meant for the guest any more
+QUIET = 1.5  # s without a key, after which no key is meant for the guest any more
 WORK_AFTER = 0.3  # s of work that need no box
 MESSAGE_TIME = 5.0  # s
 PACE_TIME = 1.0  # s over which the pace is measured
@@ -65,7 +65,7 @@ class InteractiveView(ABC, Generic[Event]):
         self._panel: Panel | None = None
         self._on_result: Callable[[str], None] = lambda result: None
         self._listens_from = 0.0
-        self._paused = self._closing = False
+        self._paused = self._still = self._closing = False
         self._redraw = self._key_came = False
         self._message, self._alarm, self._message_until = "", False, 0.0
         self._undo, self._undo_at = "", 0.0
@@ -160,11 +160,15 @@ class InteractiveView(ABC, Generic[Event]):
 
     def _stand_still(self, until: Callable[[], bool]) -> None:
         """Let the user do things while the guest does not run, until that is over."""
-        while not until():
-            self._controls.between()
-            self._listen()
-            self._draw(time.monotonic())
-            self._handle([] if self._events else self._take_events(MODAL_WAIT), until)
+        try:
+            while not until():
+                self._still = True
+                self._controls.between()
+                self._listen()
+                self._draw(time.monotonic())
+                self._handle([] if self._events else self._take_events(MODAL_WAIT), until)
+        finally:
+            self._still = False
 
     def _handle(self, events: list[Event], until: Callable[[], bool] = lambda: False) -> None:
         """Act on the events in turn; what comes after ``until`` became true stays for the next time."""
@@ -430,7 +434,7 @@ class InteractiveView(ABC, Generic[Event]):
 
     def _pace_now(self, now: float) -> str:
         """How fast virtual time goes by, in percent of real time."""
-        if self._paused:
+        if self._still:
             self._pace, self._measured = "paused", (now, self._controls.clock.now)
             return self._pace
         since, virtual = self._measured

@@ -283,6 +283,15 @@ def test_a_question_nobody_called_for_takes_no_keys_that_are_still_meant_for_the
     assert "Now?" in heard[0]
 
 
+def test_the_guest_is_said_to_be_paused_while_a_question_is_open(desk: Desk) -> None:
+    desk.terminal.size = (26, 80)
+    seen = []
+    desk.on_between = lambda: seen.append(desk.text.split("\n")[25])
+    desk.terminal.waiting += [Resized(), Resized(), KeyTyped("d")]
+    assert desk.view.ask(QUESTION) == Reply("discard")
+    assert "paused" in seen[-1]
+
+
 def test_why_something_was_not_done_is_told_in_full(desk: Desk) -> None:
     desk.send(HOST)
     desk.keys("k")
