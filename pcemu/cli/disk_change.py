@@ -26,7 +26,6 @@ from pcemu.cli.disk_common import (
     work,
 )
 from pcemu.cli.output import ask
-from pcemu.drives.drive import SECTOR_SIZE
 from pcemu.drives.probe import Format
 from pcemu.errors import UsageError
 
@@ -115,6 +114,7 @@ def commit(
     before, its target is refused, and the same command goes on where it stopped.
     """
     from pcemu.drives import commit as engine
+    from pcemu.drives.changes_text import amount
     from pcemu.drives.discard import discard as remove_image
     from pcemu.drives.tree import ancestors_of
 
@@ -135,7 +135,7 @@ def commit(
         removed = [path for path in below if not Path(path).exists()]
         if remove:
             removed = [*remove_image(image), *removed]
-    text = f"committed {sectors} sectors ({human(sectors * SECTOR_SIZE)}) to {target}{_gone(removed)}"
+    text = f"committed {amount(sectors)} to {target}{_gone(removed)}"
     document = {"image": str(image), "target": target, "sectors": sectors, "removed": removed}
     say(text, document, as_json=as_json, quiet=quiet)
 

@@ -463,6 +463,15 @@ def test_commit_of_one_layer(family: dict[str, Path], disk: Run) -> None:
     assert content("base.img") == base
 
 
+def test_commit_counts_one_sector_as_one(disk: Run) -> None:
+    for arguments in (("base.vhd", "1M"), ("-b", "base.vhd", "child.vhd")):
+        assert disk("create", "-q", *arguments) == (0, "", "")
+    drive = open_drive("child.vhd")
+    drive.write(7, b"x" * 512)
+    drive.close()
+    assert disk("commit", "child.vhd")[1].startswith("committed 1 sector (0.5 KiB) to ")
+
+
 def test_commit_into_a_chosen_image(family: dict[str, Path], ask: Ask) -> None:
     before = content("three.vhd")
     document = ask("commit", "-b", "one.vhd", "three.vhd")
