@@ -286,7 +286,7 @@ def test_a_question_nobody_called_for_takes_no_keys_that_are_still_meant_for_the
 def test_the_guest_is_said_to_be_paused_while_a_question_is_open(desk: Desk) -> None:
     desk.terminal.size = (26, 80)
     seen = []
-    desk.on_between = lambda: seen.append(desk.text.split("\n")[25])
+    desk.on_between = lambda: seen.append(desk.text.split("\n")[-1])
     desk.terminal.waiting += [Resized(), Resized(), KeyTyped("d")]
     assert desk.view.ask(QUESTION) == Reply("discard")
     assert "paused" in seen[-1]
