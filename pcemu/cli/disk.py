@@ -48,6 +48,15 @@ Examples:
   pcemu disk commit try.vhd                    write it into disk.vhd
   pcemu disk discard try.vhd                   or forget it
 
+What is called otherwise in qemu-img:
+  vpc, -o subformat=fixed             dynamic, fixed
+  --backing-chain, --output=json      info --chain, --json
+  -p                                  bars show themselves on a terminal, when it takes long
+  check -r all                        repair
+  snapshot -c, -a                     create -b, and write to the child; discard
+  rebase -u                           relink, with --trust for another parent
+  commit -d                           here removes the child, which is empty after a commit
+
 Exit codes:
   0    done
   1    compare: the images differ; check, orphans: something was found
