@@ -31,6 +31,7 @@ ZEROS = bytes(1 << 20)
 COPY_SIZE = 1 << 20
 O_PLAIN = getattr(os, "O_BINARY", 0) | getattr(os, "O_CLOEXEC", 0)
 O_AT_ONCE = getattr(os, "O_NONBLOCK", 0)  # what was a file a moment ago may be a FIFO now
+O_NO_TRACE = getattr(os, "O_NOATIME", 0)  # no time of the last read, which each read would have to look at
 NOT_OFFERED = (errno.ENOSYS, errno.EOPNOTSUPP, errno.ENOTSUP, errno.EINVAL, errno.EXDEV, errno.EPERM)
 REPLACED_TRIES = 5
 SLOW_TO_FREE = 16 << 20
@@ -264,7 +265,11 @@ class Host:
         try:
             if not is_file:  # opening alone sets some devices going
                 check_kind(path, self.stat(path).st_mode)
-            return HostFile(self.calls, retried(self.calls.open, path, flags), path, read_only=read_only)
+            try:
+                fd = retried(self.calls.open, path, flags | O_NO_TRACE)
+            except PermissionError:  # perhaps because the file is another user's
+                fd = retried(self.calls.open, path, flags)
+            return HostFile(self.calls, fd, path, read_only=read_only)
         except FileNotFoundError:
             raise ImageNotFoundError(
                 f"{path}: no such file; give the path of an existing disk image"

@@ -188,6 +188,40 @@ def test_locks_can_be_changed(sparse_file: Path) -> None:
     first.close()
 
 
+def long_unread(path: Path) -> Path:
+    """A file that was last read long ago; the test is skipped where the host does not tell such times."""
+    for file in (path, other := path.with_name("other")):
+        file.write_bytes(bytes(4096))
+        os.utime(file, (1000, 2000))
+    other.read_bytes()
+    if other.stat().st_atime == 1000:
+        pytest.skip("the host keeps no times of the last read")
+    return path
+
+
+def test_looking_at_an_image_leaves_no_trace_in_it(tmp_path: Path) -> None:
+    path = long_unread(tmp_path / "image")
+    for read_only in (True, False):
+        file = HOST.open_image(str(path), read_only=read_only)
+        file.read_bytes(0, 512)
+        file.close()
+    assert path.stat().st_atime == 1000
+
+
+def test_another_users_image_can_be_read(tmp_path: Path) -> None:
+    class AnothersFiles(SystemCalls):
+        def open(self, path: str, flags: int, mode: int = 0o666) -> int:
+            if flags & hostfile.O_NO_TRACE:
+                raise PermissionError(errno.EPERM, os.strerror(errno.EPERM), path)
+            return super().open(path, flags, mode)
+
+    path = long_unread(tmp_path / "image")
+    file = Host(AnothersFiles()).open_image(str(path), read_only=True)
+    assert file.read_bytes(0, 512) == bytes(512)
+    file.close()
+    assert path.stat().st_atime > 1000
+
+
 def test_a_descriptor_is_closed_once(tmp_path: Path) -> None:
     file = HOST.create(str(tmp_path / "a"))
     fd = file.fd

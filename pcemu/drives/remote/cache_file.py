@@ -147,6 +147,7 @@ class CacheFile:
         self._closing = threading.Event()
         fd = retried(host.calls.open, layer.file.path, os.O_RDWR | O_PLAIN)
         self._writing = HostFile(host.calls, fd, layer.file.path, read_only=False)
+        self._writing.read_bytes(0, 1)  # has the host note the time, by which the longest unused is told
 
     def has(self, unit: int) -> bool:
         """True when the unit is here."""

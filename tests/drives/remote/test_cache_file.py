@@ -204,6 +204,22 @@ def test_nobody_writes_to_it_as_to_an_image(path: Path) -> None:
         assert path.read_bytes() == before
 
 
+def test_the_host_notes_when_a_cache_is_used(tmp_path: Path) -> None:
+    path = cache_path(ORIGIN.url, tmp_path)
+    create_cache(os.fspath(path), ORIGIN, HOST)
+    for file in (path, other := tmp_path / "other"):
+        if file == other:
+            file.write_bytes(b"x")
+        os.utime(file, (1000, 2000))
+    other.read_bytes()
+    if other.stat().st_atime == 1000:
+        pytest.skip("the host keeps no times of the last read")
+    with opened(path):
+        pass
+    status = path.stat()
+    assert status.st_atime > 2000 and status.st_mtime == 2000
+
+
 def test_a_budget_is_kept_and_the_longest_unused_gives_way(tmp_path: Path) -> None:
     paths = []
     for number in range(3):
