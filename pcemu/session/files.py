@@ -155,8 +155,8 @@ def refuse_siblings(folder: SessionFolder, fallback: str | None, host: Host) -> 
         verb = "is" if len(others) == 1 else "are"
         raise UsageError(
             f"{folder.image}: the commit would change what {', '.join(others)} {verb} built on, expected no "
-            f"other session or child; commit or discard that first, or commit with --preserve-siblings, which "
-            f"copies there what would be lost"
+            f"other session or child; commit or discard that first, or commit with --preserve-siblings, "
+            f"which copies there what would be lost"
         )
     return bool(preserving)
 
