@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from pcemu.drives.vhd_header import Structures
 
 Identity = tuple[int, int]
+RAW_SUFFIXES = (".img", ".raw", ".dd", ".bin")
 
 
 def open_drive(
@@ -113,7 +114,18 @@ def _image_in(file: HostFile, format: Format | None, host: Host) -> FlatDrive | 
         return open_cached(vhd.layers_of([image])[0], host)
     if format is not None and (found := vhd_layout.TYPE_NAMES[image.footer.type]) != format:
         raise ImageFormatError(f"{file.path}: is a {found} VHD, expected {format}; leave the format out")
+    if format is None and image.footer.type == vhd_layout.TYPE_DIFFERENCING:
+        _refuse_raw_name(file.path)
     return image if image.header is not None else vhd.FixedVhd(file, image.footer)
+
+
+def _refuse_raw_name(path: str) -> None:
+    """A guest can make a child of its raw disk, and so read what lies beside it once that is opened again."""
+    if path.lower().endswith(RAW_SUFFIXES):
+        raise ImageFormatError(
+            f"{path}: is a differencing VHD, expected a raw image, as its name says; if a guest made it one, "
+            f"use --format raw where a command has it, else rename it to .vhd"
+        )
 
 
 def _with_parents(

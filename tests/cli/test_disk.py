@@ -164,6 +164,7 @@ def test_create_a_child(ask: Ask, disk: Run) -> None:
         (("a.vhd", "1000"), ["a.vhd: a size of 1000 bytes", "512", "name such"]),
         (("a.img", "100T"), ["a.img: ", "bytes is not possible", "2040G"]),
         (("-f", "fixed", "-b", "old.vhd", "a.vhd"), ["--format"]),
+        (("-b", "old.vhd", "a.img"), ["taken for a raw image", "name it a.vhd"]),
         (("-f", "raw", "--block-size", "2M", "a.img", "3M"), ["--block-size"]),
         (("-f", "raw", "a.VHD", "3M"), ["taken for a damaged VHD", "name it a.img"]),
         (("--block-size", "3M", "a.vhd", "3M"), ["a.vhd: a block size", "power of two", "leave it out"]),

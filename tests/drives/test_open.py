@@ -127,3 +127,17 @@ def test_a_chain_is_only_so_deep(
     with pytest.raises(ImageFormatError, match=refused):
         open_drive(images[-1])
     assert is_free(images[-1]) and is_free(images[0])
+
+
+def test_a_raw_image_that_its_guest_made_a_child_is_not_opened_as_one(tmp_path: Path) -> None:
+    create_raw(disk := tmp_path / "disk.img", MIB)
+    create_dynamic(tmp_path / "secret.vhd", MIB)
+    create_differencing(tmp_path / "child.vhd", tmp_path / "secret.vhd")
+    content = (tmp_path / "child.vhd").read_bytes()
+    guest = open_drive(disk)
+    guest.write(0, content[:-512])
+    guest.write(MIB // 512 - 1, content[-512:])
+    guest.close()
+    with pytest.raises(ImageFormatError, match=r"disk\.img: is a differencing VHD, expected a raw image"):
+        open_drive(disk)
+    open_drive(disk, format=Format.RAW).close()

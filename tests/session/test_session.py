@@ -35,7 +35,7 @@ KINDS = ("raw", "fixed", "dynamic", "differencing")
 
 
 def make_image(folder: Path, kind: str = "raw") -> Path:
-    path = folder / "disk.img"
+    path = folder / ("disk.vhd" if kind == "differencing" else "disk.img")
     size = SECTORS * SECTOR_SIZE
     if kind == "raw":
         path.write_bytes(random.Random(1).randbytes(size))
