@@ -375,7 +375,9 @@ def check_kind(path: str, mode: int) -> None:
         return
     if stat.S_ISDIR(mode):
         raise ImageFormatError(f"{path}: is a directory, expected a disk image; name a file inside it")
-    raise ImageFormatError(f"{path}: is neither a file nor a block device, expected a disk image file")
+    raise ImageFormatError(
+        f"{path}: is neither a file nor a block device, expected a disk image file; name another path"
+    )
 
 
 HOST = Host()

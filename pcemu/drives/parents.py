@@ -34,6 +34,7 @@ from pcemu.drives.vhd_layout import Locator
 from pcemu.errors import ImageAccessError, ImageFormatError, ImageNotFoundError, UsageError
 
 RELINK = "name it with `pcemu disk relink`"
+OUTSIDE = "outside the child's folder"
 ADDRESS = "address"
 SHARE_MARKS = ("\\\\", "//")
 
@@ -93,12 +94,13 @@ def find_parent(child: Child, folder: str, *, allow_outside: bool, host: Host = 
     place = _place_beside(child, folder, host)
     if place is not None:
         return place
-    tried, refused = [], []
+    tried, refused, outside = [], [], False
     for claim in claims_of(child, folder):
         known = claim.source == ADDRESS and claim.path is not None
         why = None if known else _refusal(claim, folder, allow_outside)
         if why is not None:
             refused.append(f"{claim.source} {claim.text!r} ({why})")
+            outside = outside or why == OUTSIDE
             continue
         assert claim.path is not None
         try:
@@ -113,10 +115,11 @@ def find_parent(child: Child, folder: str, *, allow_outside: bool, host: Host = 
             return Place(claim.path, real, its_folder, (status.st_dev, status.st_ino), stat.S_ISREG(kind))
         refused.append(f"{claim.source} {claim.text!r} (no file)")
     if refused:
+        allow = "if you trust the image, let it lie outside with --allow-outside, or " if outside else ""
+        missing = f"not at {', '.join(dict.fromkeys(tried))}, and else " if tried else ""
         raise ImageAccessError(
-            f"{child.file.path}: its parent is given as {'; '.join(refused)}, "
-            f"expected a file in the child's folder; if you trust the image, let it lie outside with "
-            f"--allow-outside, or {RELINK}"
+            f"{child.file.path}: its parent is {missing}given as {'; '.join(refused)}, "
+            f"expected a file in the child's folder; {allow}{RELINK}"
         )
     where = ", ".join(dict.fromkeys(tried)) or "nowhere: it names no file"
     raise ImageNotFoundError(
@@ -136,7 +139,7 @@ def _refusal(claim: Claim, folder: str, allow_outside: bool) -> str | None:
     if allow_outside:
         return None
     if not _inside(claim.path, folder):
-        return "outside the child's folder"
+        return OUTSIDE
     return None
 
 
@@ -253,7 +256,8 @@ def check_parent(
     if expected not in (0, found) and (intent is None or intent.operation != COMMIT):
         child.warnings.append(
             f"{child.file.path}: its parent {_called(parent)} was last written at {_date(found)}, expected "
-            f"{_date(expected)}; if another program wrote to it, the child is no longer right"
+            f"{_date(expected)}; if another program wrote to it, the child is no longer right; if none "
+            f"did, `pcemu disk relink` makes the child remember the time"
         )
 
 

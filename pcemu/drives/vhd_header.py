@@ -216,7 +216,7 @@ def _check_header(path: str, footer: Footer, header: Header, end: int) -> int:
     bat_end = header.bat_offset + header.bat_entries * BAT_ENTRY_SIZE
     if header.bat_offset % SECTOR_SIZE or header.bat_offset < FOOTER_SIZE or bat_end > end:
         refuse(path, "the BAT's place", f"{header.bat_offset} to {bat_end}",
-               f"from a multiple of {SECTOR_SIZE} to before byte {end}")
+               f"from a multiple of {SECTOR_SIZE} behind the footer to before byte {end}")
     start = footer.header_offset
     if header.bat_offset < start + HEADER_SIZE and start < bat_end:
         refuse(path, "the BAT's place", header.bat_offset, f"one outside the dynamic header at {start}")
@@ -225,7 +225,7 @@ def _check_header(path: str, footer: Footer, header: Header, end: int) -> int:
         first, last = locator.data_offset, locator.data_offset + locator.data_length
         if locator.data_length > MAX_LOCATOR_SIZE or first < FOOTER_SIZE or last > end:
             refuse(path, f"the place of parent locator {locator.code!r}", f"{first} to {last}",
-                   f"at most {MAX_LOCATOR_SIZE} bytes before byte {end}")
+                   f"at most {MAX_LOCATOR_SIZE} bytes between bytes {FOOTER_SIZE} and {end}")
         stop = max(stop, last)
     return stop
 
@@ -291,7 +291,8 @@ def _check_blocks(image: Blocks) -> None:
     last = used.item(-1)
     if last > limit:
         index = int(np.flatnonzero(entries == last)[0])
-        refuse(path, f"BAT entry {index}", f"sector {last}", f"at most {limit}, to end inside the file")
+        expected = f"at most {limit}, to end inside the file" if limit > 0 else "none: the file is too short"
+        refuse(path, f"BAT entry {index}", f"sector {last}", expected)
     if used.item(0) * SECTOR_SIZE < start:  # else all lie behind those, as usual
         _check_apart(path, entries, used, span, structures(footer, header))
     if used.size > 1:

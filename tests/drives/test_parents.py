@@ -14,6 +14,7 @@ from pcemu.drives.create import create_differencing, create_dynamic, create_fixe
 from pcemu.drives.open import open_drive
 from pcemu.drives.parents import locators_for, places_for
 from pcemu.drives.probe import Format
+from pcemu.drives.relink import relink
 from pcemu.drives.sparse import SparseLayer
 from pcemu.errors import ImageAccessError, ImageError, ImageFormatError, ImageNotFoundError, UsageError
 from pcemu.testing.drive_conformance import contents
@@ -129,6 +130,7 @@ def test_traps_are_not_opened(place: str, why: str, code: bytes, tmp_path: Path)
     with pytest.raises(ImageAccessError) as caught:
         open_drive(child)
     assert why in str(caught.value) and str(child) in str(caught.value)
+    assert ("--allow-outside" in str(caught.value)) is (why == "outside the child's folder")
 
 
 def test_a_parent_outside_is_opened_when_allowed(tmp_path: Path) -> None:
@@ -147,6 +149,18 @@ def test_a_parent_outside_is_opened_when_allowed(tmp_path: Path) -> None:
     point_to(child, [(b"MacX", f"file://elsewhere{base}".encode())])
     with pytest.raises(ImageAccessError, match="no path of this computer"):
         open_drive(child, allow_outside=True)
+
+
+def test_where_a_renamed_parent_was_looked_for_is_told_first(tmp_path: Path) -> None:
+    (before := tmp_path / "before").mkdir()
+    create_dynamic(before / "base.vhd", SIZE)
+    create_differencing(before / "child.vhd", before / "base.vhd")
+    after = before.rename(tmp_path / "after")
+    (after / "base.vhd").rename(after / "renamed.vhd")
+    with pytest.raises(ImageAccessError) as caught:
+        open_drive(after / "child.vhd")
+    assert f"its parent is not at {after / 'base.vhd'}, and else given as absolute" in str(caught.value)
+    assert "pcemu disk relink" in str(caught.value)
 
 
 def test_another_parent_is_refused(pair: tuple[Path, Path]) -> None:
@@ -168,6 +182,11 @@ def test_a_parent_written_since_is_warned_of(pair: tuple[Path, Path]) -> None:
     os.utime(base, (1_000_000_000, 1_000_000_000))
     drive = open_drive(child)
     assert len(drive.warnings) == 1 and "2001-09-09 01:46:40 UTC" in drive.warnings[0]
+    assert "`pcemu disk relink`" in drive.warnings[0]
+    drive.close()
+    relink(child, base)
+    drive = open_drive(child)
+    assert drive.warnings == []
     drive.close()
 
 

@@ -123,7 +123,7 @@ DAMAGES: list[tuple[str, Damage, str]] = [
     ("BAT too long", lambda p: rewrite(p, 512 + 28, struct.pack(">I", 1 << 31)), "number of BAT entries"),
     ("BAT behind the end", lambda p: rewrite(p, 512 + 16, struct.pack(">Q", 1 << 40)), "BAT's place"),
     ("BAT on the header", lambda p: rewrite(p, 512 + 16, struct.pack(">Q", 1024)), "outside the dynamic"),
-    ("BAT on the footer", lambda p: rewrite(p, 512 + 16, bytes(8)), "BAT's place"),
+    ("BAT on the footer", lambda p: rewrite(p, 512 + 16, bytes(8)), "512 behind the footer"),
     ("block behind the end", lambda p: bat_entry(p, 3, 5000), "BAT entry 3 is sector 5000"),
     ("block twice", lambda p: bat_entry(p, 3, entry(p, 5)), "outside the block at sector"),
     ("blocks overlap", lambda p: bat_entry(p, 3, entry(p, 5) + 3), "outside the block at sector"),
