@@ -27,7 +27,6 @@ UNITS = {"": 0, "K": 10, "M": 20, "G": 30, "T": 40}
 SIZE = re.compile(r"([0-9]+(?:\.[0-9]*)?)\s*([KMGT]?)(?:I?B)?", re.IGNORECASE)
 FORMATS = ("raw", "fixed", "dynamic", "differencing")
 NEW_FORMATS = FORMATS[:3]
-FORMAT_OF_SUFFIX = {".vhd": "dynamic", ".img": "raw", ".raw": "raw", ".dd": "raw", ".bin": "raw"}
 
 
 class Size(click.ParamType[int]):
@@ -182,12 +181,15 @@ def human(size: int) -> str:
 
 def format_for(path: Path, asked: str | None) -> str:
     """The format of a new image: as asked for, else as its name says."""
-    found = asked or FORMAT_OF_SUFFIX.get(path.suffix.lower())
+    from pcemu.drives.probe import RAW_SUFFIXES
+
+    suffix = path.suffix.lower()
+    found = asked or {".vhd": "dynamic", **dict.fromkeys(RAW_SUFFIXES, "raw")}.get(suffix)
     if found is None:
         raise UsageError(
             f"{path}: its name does not tell its format, expected .vhd or .img; name the format (see --help)"
         )
-    if found == "raw" and path.suffix.lower() == ".vhd":
+    if found == "raw" and suffix == ".vhd":
         raise UsageError(
             f"{path}: a raw image under this name would be taken for a damaged VHD, expected another; "
             f"name it {path.with_suffix('.img').name}, or leave the format out"

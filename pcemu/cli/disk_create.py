@@ -8,7 +8,6 @@ import click
 
 from pcemu.cli.disk_common import (
     DISK,
-    FORMAT_OF_SUFFIX,
     FORMATS,
     NEW_FORMATS,
     PATH,
@@ -82,11 +81,6 @@ def create(
 
     if parent is not None and form is not None:
         raise UsageError(f"{image}: a child is a differencing VHD, expected no --format; leave it out")
-    if parent is not None and FORMAT_OF_SUFFIX.get(image.suffix.lower()) == "raw":
-        raise UsageError(
-            f"{image}: a child under this name would be taken for a raw image, expected another; "
-            f"name it {image.with_suffix('.vhd').name}"
-        )
     if parent is None and size is None:
         raise UsageError(f"{image}: has no SIZE, expected such as 500M; or name its parent with -b")
     with work("creating", f"run it again if {image} is not there", quiet=quiet):

@@ -28,7 +28,7 @@ from pcemu.drives.intents import refuse_target
 from pcemu.drives.newfile import write_new
 from pcemu.drives.open import open_layer
 from pcemu.drives.parents import locators_for, parent_name, places_for, url_locators, url_name, vhd_time
-from pcemu.drives.probe import Format
+from pcemu.drives.probe import RAW_SUFFIXES, Format
 from pcemu.drives.raw import FlatDrive
 from pcemu.drives.registry import register
 from pcemu.drives.sparse import SparseLayer
@@ -91,6 +91,7 @@ def create_differencing(
     blank block device.
     """
     path = os.fspath(path)
+    check_child_name(path)
     if isinstance(parent, FlatDrive | SparseLayer):
         facts = facts_of(parent)
     else:
@@ -131,6 +132,16 @@ def facts_of(layer: FlatDrive | SparseLayer) -> Parent:
     url = layer.url if isinstance(layer, FlatDrive) else ""
     written = 0 if url else vhd_time(layer.file.status().st_mtime)  # 0: nobody knows
     return Parent(layer.file.path, layer.sectors, unique_id, written, block_size, fingerprint, url)
+
+
+def check_child_name(path: str) -> None:
+    """Refuse a name under which a child would not be opened again, as it says raw: UsageError."""
+    stem, suffix = os.path.splitext(path)  # noqa: PTH122
+    if suffix.lower() in RAW_SUFFIXES:
+        raise UsageError(
+            f"{path}: a child under this name would be taken for a raw image, expected another; "
+            f"name it {os.path.basename(stem)}.vhd"  # noqa: PTH119
+        )
 
 
 def check_size(path: str | os.PathLike[str], size: int) -> None:

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from pcemu.drives.hostfile import HOST, Host, HostFile, close_all
-from pcemu.drives.probe import Ends, Format, is_raw
+from pcemu.drives.probe import RAW_SUFFIXES, Ends, Format, is_raw
 from pcemu.drives.raw import FlatDrive, RawDrive
 from pcemu.drives.sidecar import is_pending
 from pcemu.errors import ImageAccessError, ImageError, ImageFormatError
@@ -20,7 +20,6 @@ if TYPE_CHECKING:
     from pcemu.drives.vhd_header import Structures
 
 Identity = tuple[int, int]
-RAW_SUFFIXES = (".img", ".raw", ".dd", ".bin")
 
 
 def open_drive(

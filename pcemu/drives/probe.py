@@ -15,6 +15,7 @@ FOOTER_SIZE = 512
 OLD_FOOTER_SIZE = 511  # before 2004
 HEAD_SIZE = 8192
 TAIL_SIZE = 1024
+RAW_SUFFIXES = (".img", ".raw", ".dd", ".bin")
 
 
 class Ends:

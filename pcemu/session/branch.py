@@ -7,7 +7,7 @@ import os
 from collections.abc import Sequence
 from pathlib import Path
 
-from pcemu.drives.create import facts_of, new_footer, sparse_parts
+from pcemu.drives.create import check_child_name, facts_of, new_footer, sparse_parts
 from pcemu.drives.drive import SECTOR_SIZE
 from pcemu.drives.facts import facts_about
 from pcemu.drives.hostfile import Host, HostFile
@@ -33,6 +33,7 @@ def branch_path(image: str, name: str, host: Host) -> str:
         raise UsageError(f"{name!r}: is no name for a branch, expected one such as before-install")
     if "." not in bare:
         bare += ".vhd"
+    check_child_name(bare)
     if folder and not Path(folder).is_dir():
         raise UsageError(f"{folder}: no such folder, expected one to save the branch in; make it first")
     beside = os.curdir if facts_about(image, host=host).url else os.path.dirname(image)  # noqa: PTH120

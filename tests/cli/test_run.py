@@ -284,6 +284,7 @@ def test_a_commit_waits_for_no_other_session(run: Run, tmp_path: Path) -> None:
         (("--on-exit", "branch:"), "branch:NAME"),
         (("--on-exit", "commit:x"), "branch:NAME"),
         (("--on-exit", "branch:.x"), "no name for a branch"),
+        (("--on-exit", "branch:x.img"), "x.img: a child under this name would be taken for a raw image"),
         (("--on-exit", "branch:/nowhere/x"), "/nowhere: no such folder"),
         (("--checkpoint-every", "soon"), "1h"),
         (("--ask-every", "0"), "1h"),

@@ -167,6 +167,14 @@ def test_a_folder_that_is_missing_is_named(tmp_path: Path) -> None:
         create_dynamic(tmp_path / "none" / "a.vhd", GIB)
 
 
+@pytest.mark.parametrize("name", ["child.img", "child.RAW", "a.b.bin"])
+def test_a_childs_name_does_not_say_raw(name: str, tmp_path: Path) -> None:
+    create_dynamic(tmp_path / "base.vhd", 1 << 20)
+    with pytest.raises(UsageError, match=rf"{name}: a child .* taken for a raw image.*name it .*\.vhd"):
+        create_differencing(tmp_path / name, tmp_path / "base.vhd")
+    assert [path.name for path in tmp_path.iterdir()] == ["base.vhd"]
+
+
 def test_a_parent_is_not_changed_by_its_child(tmp_path: Path) -> None:
     base = tmp_path / "base.img"
     base.write_bytes(os.urandom(1 << 20))
