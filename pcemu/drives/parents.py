@@ -164,7 +164,11 @@ def _inside(path: str, folder: str) -> bool:
 
 def _place_beside(child: Child, folder: str, host: Host) -> Place | None:
     """A file beside the child, as usual: found without asking the host about every folder on the way."""
-    text = next((_wide(data) for code, data in child.locators if code == layout.LOCATOR_RELATIVE), "")
+    text = ""
+    for code, data in child.locators:
+        if code == layout.LOCATOR_RELATIVE:
+            text = _wide(data)
+            break
     start, slash, name = text.partition("\\")
     if start != "." or not slash or name in ("", ".", "..") or "\\" in name or "/" in name or os.name == "nt":
         return None
