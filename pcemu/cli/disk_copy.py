@@ -68,7 +68,10 @@ new_format_option = click.option(
     help="TARGET's. [default: dynamic for .vhd, raw for .img]",
 )
 block_size_option = click.option(
-    "--block-size", metavar="SIZE", type=Size(), help="Of a dynamic TARGET. [default: 2M]"
+    "--block-size",
+    metavar="SIZE",
+    type=Size(),
+    help="Of a dynamic TARGET; Windows takes 512K and 2M. [default: 2M, or more for drives above 40 GiB]",
 )
 
 

@@ -59,7 +59,8 @@ Keys of --json:
     "--block-size",
     metavar="SIZE",
     type=Size(),
-    help="Of a dynamic image or a child. [default: 2M, the parent's, or more for drives above 40 GiB]",
+    help="Of a dynamic image or a child; Windows takes 512K and 2M. [default: 2M, the parent's, or more for "
+    "drives above 40 GiB]",
 )
 @common_with_parents
 def create(
