@@ -116,14 +116,15 @@ class SessionFolder:
             return []
 
     def make(self) -> None:
-        """Make the folder, for good."""
+        """Make the folder, for good; the end of another session may remove it at once."""
         try:
             self.host.mkdir(self.path)
         except FileExistsError:
-            if not stat.S_ISDIR(self.host.stat(self.path).st_mode):
-                raise ImageAccessError(
-                    f"{self.path}: is no folder, expected that of the image's sessions; move it away"
-                ) from None
+            with contextlib.suppress(FileNotFoundError):  # it was just removed
+                if not stat.S_ISDIR(self.host.stat(self.path).st_mode):
+                    raise ImageAccessError(
+                        f"{self.path}: is no folder, expected that of the image's sessions; move it away"
+                    ) from None
             return
         except FileNotFoundError:  # of the user's data folder nothing may be there yet
             os.makedirs(self.path, exist_ok=True)  # noqa: PTH103
@@ -249,7 +250,7 @@ def folder_for(image: str, name: str, fallback: str | None, host: Host) -> Sessi
             if error.errno not in NOT_WRITABLE:
                 raise
             continue
-        if os.access(each.path, os.W_OK):
+        if os.access(each.path, os.W_OK) or not os.path.lexists(each.path):  # who locks it makes it anew
             return each
     raise ImageAccessError(
         f"{image}: no session can be made, as neither {' nor '.join(places)} can be written, expected a "

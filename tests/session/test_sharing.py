@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import os
 from collections import Counter
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
+import pytest
+
 from pcemu.drives.create import create_dynamic
 from pcemu.drives.hostfile import Host, SystemCalls
+from pcemu.drives.sidecar import SESSIONS
 from pcemu.session.session import Session
 
 CLIENTS = 100
@@ -74,3 +78,37 @@ def test_the_hundredth_session_costs_what_the_first_did(tmp_path: Path) -> None:
     assert discards[0] == discards[CLIENTS - 2]  # among all others, and among one
     assert listed[CLIENTS - 1] <= CLIENTS * ADDED
     assert [path.name for path in tmp_path.iterdir()] == ["base.vhd"]
+
+
+class AnotherEnds(SystemCalls):
+    """Just when a session looks at the folder, or has made it, the end of another one removes it."""
+
+    def __init__(self, moment: str) -> None:
+        self.moment = moment
+
+    def stat(self, path: str) -> os.stat_result:
+        self._remove("seen", path)
+        return super().stat(path)
+
+    def mkdir(self, path: str) -> None:
+        super().mkdir(path)
+        self._remove("made", path)
+
+    def _remove(self, moment: str, path: str) -> None:
+        if moment == self.moment and path.endswith(SESSIONS):
+            self.moment = "over"
+            Path(path).rmdir()
+
+
+@pytest.mark.parametrize("moment", ["seen", "made"])
+def test_a_session_starts_while_the_last_other_one_ends(moment: str, tmp_path: Path) -> None:
+    image = tmp_path / "disk.img"
+    image.write_bytes(bytes(1 << 20))
+    if moment == "seen":
+        Path(f"{image}{SESSIONS}").mkdir()
+    calls = AnotherEnds(moment)
+    with Session(image, "bob", host=Host(calls)) as session:
+        assert calls.moment == "over"
+        session.start().write(0, b"b" * 512)
+        session.commit()
+    assert image.read_bytes().startswith(b"b" * 512)
