@@ -130,6 +130,10 @@ class SessionFolder:
             os.makedirs(self.path, exist_ok=True)  # noqa: PTH103
         self.host.sync_dir_of(self.path)
 
+    def is_writable(self) -> bool:
+        """Files can be made in the folder, or it is gone again. May be wrong just while it comes and goes."""
+        return os.access(self.path, os.W_OK) or not os.path.lexists(self.path)
+
     # -- lock ---------------------------------------------------------------------------------------
 
     def take(self) -> None:
@@ -250,7 +254,7 @@ def folder_for(image: str, name: str, fallback: str | None, host: Host) -> Sessi
             if error.errno not in NOT_WRITABLE:
                 raise
             continue
-        if os.access(each.path, os.W_OK) or not os.path.lexists(each.path):  # who locks it makes it anew
+        if any(each.is_writable() for _ in range(LOCK_TRIES)):
             return each
     raise ImageAccessError(
         f"{image}: no session can be made, as neither {' nor '.join(places)} can be written, expected a "
