@@ -152,9 +152,8 @@ class _Line:
 
     def __init__(self, head: Structures, allow_outside: bool, host: Host) -> None:
         self.images: list[FlatDrive | Structures] = [head]
-        self._sparse = [head]
-        self._places: list[Place] = []  # of the parents
-        self._kept: list[Fingerprint | None] = []  # what their children know of them
+        self._head = head
+        self._parents: list[tuple[Place, Fingerprint | None]] = []  # with what their children know of them
         self._allow_outside = allow_outside
         self._host = host
 
@@ -164,13 +163,13 @@ class _Line:
         from pcemu.drives.chain import MAX_OWNERS
         from pcemu.drives.vhd_layout import TYPE_DIFFERENCING
 
-        child = self._sparse[0]
+        child = self._head
         seen = {child.file.identity}
         folder = parents.real_folder(os.path.realpath(child.file.path))
         while child.footer.type == TYPE_DIFFERENCING:
             if len(self.images) >= MAX_OWNERS:
                 raise ImageFormatError(
-                    f"{self._sparse[0].file.path}: has {len(self.images)} layers and more, "
+                    f"{self._head.file.path}: has {len(self.images)} layers and more, "
                     f"expected at most {MAX_OWNERS}; merge some"
                 )
             place = parents.find_parent(child, folder, allow_outside=self._allow_outside, host=self._host)
@@ -185,11 +184,9 @@ class _Line:
             read_only = not writable(place.identity)
             parent = _open_image(place.path, read_only, kind, self._host, is_file=place.is_file)
             self.images.append(parent)
-            self._places.append(place)
-            self._kept.append(kept)
+            self._parents.append((place, kept))
             if isinstance(parent, FlatDrive):
                 break
-            self._sparse.append(parent)
             child, folder = parent, place.folder
 
     def layers(self) -> list[FlatDrive | SparseLayer]:
@@ -197,11 +194,11 @@ class _Line:
         from pcemu.drives import intents, parents
         from pcemu.drives.vhd import layers_of
 
-        children = layers_of(self._sparse)
-        layers: list[FlatDrive | SparseLayer] = [*children]
-        layers += [image for image in self.images if isinstance(image, FlatDrive)]
+        sparse = layers_of([image for image in self.images if not isinstance(image, FlatDrive)])
+        flat = [image for image in self.images if isinstance(image, FlatDrive)]  # the ultimate parent, if any
+        layers: list[FlatDrive | SparseLayer] = [*sparse, *flat]
         ids = []
-        for child, parent, place, kept in zip(children, layers[1:], self._places, self._kept, strict=False):
+        for child, parent, (place, kept) in zip(sparse, layers[1:], self._parents, strict=False):
             ids.append(child.unique_id)
             intent = intents.read_intent(place.real, self._host)
             if intent is not None:

@@ -143,3 +143,14 @@ def check_progress(folder: Path, operation: Callable[[Path, Progress], object], 
         operation(copy, no_progress)
         assert readings(copy) == readings(whole)
         shutil.rmtree(copy)
+
+
+def require_read_times(folder: Path) -> None:
+    """Skip the test where the host does not keep the times at which files were last read."""
+    (probe := folder / "probe").write_bytes(b"x")
+    os.utime(probe, (1000, 2000))
+    probe.read_bytes()
+    kept = probe.stat().st_atime != 1000
+    probe.unlink()
+    if not kept:
+        pytest.skip("the host keeps no times of the last read")

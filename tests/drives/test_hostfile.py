@@ -14,6 +14,7 @@ import pytest
 from pcemu.drives import hostfile, locks
 from pcemu.drives.hostfile import HOST, Host, SystemCalls, close_all
 from pcemu.errors import ImageAccessError, ImageFormatError, ImageNotFoundError
+from tests.drives.small_images import require_read_times
 
 HOLE = 1 << 20
 
@@ -189,13 +190,10 @@ def test_locks_can_be_changed(sparse_file: Path) -> None:
 
 
 def long_unread(path: Path) -> Path:
-    """A file that was last read long ago; the test is skipped where the host does not tell such times."""
-    for file in (path, other := path.with_name("other")):
-        file.write_bytes(bytes(4096))
-        os.utime(file, (1000, 2000))
-    other.read_bytes()
-    if other.stat().st_atime == 1000:
-        pytest.skip("the host keeps no times of the last read")
+    """A file that was last read long ago."""
+    require_read_times(path.parent)
+    path.write_bytes(bytes(4096))
+    os.utime(path, (1000, 2000))
     return path
 
 
